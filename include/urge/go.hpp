@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+// Gs: start them, wait for them, and what a G can say of itself.
+#pragma once
+#include <urge/detail/task.hpp>
+#include <urge/errors.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <stop_token>
+#include <string_view>
+#include <utility>
+
+namespace urge {
+
+// How a G is started.
+struct go_options {
+  std::string_view name = {};  // copied, 63 characters at most
+  std::size_t stack_size = 0;  // bytes, 16 KiB to 1 GiB, rounded up to pages; 0: options.stack_size
+  unsigned weight = 1;         // 1 to 1000: share of CPU among those that want it; one slice is at most 4 quanta
+  std::chrono::nanoseconds cpu_limit{
+      0};  // CPU time after which it is ended at its next preemption, as if killed; 0: none
+};
+
+// A G that was spawned. Movable; the destructor detaches, the G goes on.
+// Threads: join a G; all others any thread, but one handle by one thread at a time.
+template <class R>
+class [[nodiscard]] join_handle {
+ public:
+  join_handle() = default;
+  join_handle(join_handle&& other) noexcept : task_(std::exchange(other.task_, nullptr)) {}
+  join_handle& operator=(join_handle&& other) noexcept {
+    join_handle(std::move(other)).swap(*this);
+    return *this;
+  }
+  ~join_handle() {
+    if (task_) task_->drop();
+  }
+
+  // Waits for the end of the G and returns its value or rethrows its exception. Once.
+  // Blocks: the G. Throws: std::logic_error if empty, already joined, or one's own; exited; killed.
+  R join() {
+    if (!task_) throw std::logic_error("urge::join_handle::join: the handle is empty or was joined already");
+    detail::join_task(*task_);
+    std::unique_ptr<detail::joinable<R>, dropper> t(std::exchange(task_, nullptr));
+    const auto how = t->state.load(std::memory_order_acquire);  // [task.state] acquire: the result
+    if (how == detail::outcome::killed || (how == detail::outcome::exited && !std::is_void_v<R>))
+      detail::throw_no_result(how);
+    if (how == detail::outcome::exited) {
+      if constexpr (std::is_void_v<R>) return;
+    }
+    return t->value.take();
+  }
+  // Has it ended? False for an empty handle.
+  bool done() const noexcept {
+    return task_ && task_->state.load(std::memory_order_acquire) != detail::outcome::live;
+  }  // [task.state]
+  // Its number, counted from 1 within a run; 0: empty handle.
+  std::uint64_t id() const noexcept { return task_ ? task_->id : 0; }
+  // Sets the G's stop token; the G decides what to do about it.
+  void request_stop() noexcept {
+    if (task_) task_->stop_source().request_stop();
+  }
+  // CPU time used so far; exact once it has ended.
+  std::chrono::nanoseconds cpu_time() const noexcept;
+  // Its preemptions and waits so far.
+  g_info info() const noexcept;
+
+ private:
+  struct dropper {
+    void operator()(detail::task* t) const noexcept { t->drop(); }
+  };
+  explicit join_handle(detail::joinable<R>* t) noexcept : task_(t) {}
+  void swap(join_handle& other) noexcept { std::swap(task_, other.task_); }
+  template <class F, class... A>
+  friend join_handle<detail::result_of<F, A...>> spawn(go_options, F&&, A&&...);
+
+  detail::joinable<R>* task_ = nullptr;
+};
+
+namespace detail {
+std::chrono::nanoseconds cpu_time_of(task&) noexcept;
+g_info info_of(task&) noexcept;
+template <class F>
+concept not_options = !std::is_same_v<std::remove_cvref_t<F>, go_options>;
+}  // namespace detail
+
+template <class R>
+std::chrono::nanoseconds join_handle<R>::cpu_time() const noexcept {
+  return task_ ? detail::cpu_time_of(*task_) : std::chrono::nanoseconds{0};
+}
+template <class R>
+g_info join_handle<R>::info() const noexcept {
+  return task_ ? detail::info_of(*task_) : g_info{};
+}
+
+// Starts a G that nobody waits for. An exception that escapes from it ends the process with the G's backtrace.
+// Threads: a G. Blocks: no. Throws: std::logic_error outside a G; std::invalid_argument for a bad option;
+// std::bad_alloc. Source: Go's `go` statement (proc.go, newproc).
+template <class F, class... A>
+void go(go_options how, F&& f, A&&... a) {
+  using call = detail::closure<std::decay_t<F>, std::decay_t<A>...>;
+  detail::start_g(new detail::detached<call>(std::forward<F>(f), std::forward<A>(a)...), how);
+}
+template <detail::not_options F, class... A>
+void go(F&& f, A&&... a) {
+  go(go_options{}, std::forward<F>(f), std::forward<A>(a)...);
+}
+
+// Starts a G whose result or exception `join` delivers. Threads, Throws: as `go`.
+template <class F, class... A>
+join_handle<detail::result_of<F, A...>> spawn(go_options how, F&& f, A&&... a) {
+  using R = detail::result_of<F, A...>;
+  using call = detail::closure<std::decay_t<F>, std::decay_t<A>...>;
+  auto* t = new detail::spawned<R, call>(std::forward<F>(f), std::forward<A>(a)...);
+  t->hold();
+  join_handle<R> handle(t);
+  detail::start_g(t, how);
+  return handle;
+}
+template <detail::not_options F, class... A>
+join_handle<detail::result_of<F, A...>> spawn(F&& f, A&&... a) {
+  return spawn(go_options{}, std::forward<F>(f), std::forward<A>(a)...);
+}
+
+// The G that asks. Threads: a G; outside one they throw std::logic_error.
+namespace this_g {
+
+std::uint64_t id();
+std::string_view name();
+// Goes behind every other runnable G of this P. Source: Go's goyield.
+void yield();
+// Unwinds this G's stack (destructors run) and ends it; in the main G, `run` then waits for all others. It is an
+// exception that nobody means to catch: a `catch (...)` that swallows it keeps the G going, a `noexcept` function on
+// the way ends the process. Source: Go's runtime.Goexit.
+[[noreturn]] void exit();
+std::stop_token stop_token();
+std::chrono::nanoseconds cpu_time();
+
+}  // namespace this_g
+
+namespace detail {
+void sleep_until(time_point);
+}
+namespace this_g {
+// Sleeps until a moment, or for a while; a moment in the past returns at once. Blocks: the G.
+template <class Clock, class Duration>
+void sleep_until(const std::chrono::time_point<Clock, Duration>& t) {
+  detail::sleep_until(detail::to_deadline(t));
+}
+template <class Rep, class Period>
+void sleep_for(const std::chrono::duration<Rep, Period>& d) {
+  detail::sleep_until(detail::to_deadline(d));
+}
+}  // namespace this_g
+
+}  // namespace urge

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+// The runtime as a whole: options, run, counters, dump.
+#pragma once
+#include <urge/detail/task.hpp>
+#include <urge/errors.hpp>
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+namespace urge {
+
+// How Gs are stopped when their slice has run out.
+enum class preempt_mode {
+  off,            // never
+  cooperative,    // at yield points: calls of urge, preempt_point()
+  async,          // also by signal, at any instruction
+  kernel_thread,  // not in this version: refused by `run`
+};
+
+// Where runnable Gs wait. gmp: a queue per P, with stealing. gm: one queue under one lock, Go 1.0's, for comparison.
+enum class sched_model { gmp, gm };
+
+// What `run` may be told. Each value outside its range makes it throw std::invalid_argument naming option and value.
+struct options {
+  unsigned procs = 0;  // number of Ps, 1 to 1024; 0: CPUs that this process may use (affinity mask and cgroup quota)
+  std::chrono::nanoseconds quantum = std::chrono::milliseconds(10);  // slice of a G, 20 us to 10 s
+  preempt_mode preempt = preempt_mode::async;
+  sched_model model = sched_model::gmp;
+  std::size_t stack_size = 256 * 1024;  // bytes, 16 KiB to 1 GiB, rounded up to pages; virtual, committed on touch
+  unsigned max_threads = 10000;         // Ms, 2 to 100,000; exceeding it is a fatal error
+  unsigned max_identities = 16384;      // Gs that may carry a thread identity of their own at once, 0 to 1,000,000
+  int signal = SIGURG;                  // SIGURG, SIGUSR1, SIGUSR2 or SIGRTMIN to SIGRTMAX
+  bool wakeup_preempt = true;           // accepted; has no effect in this version
+
+  // The defaults, changed by URGE_PROCS, URGE_QUANTUM (10ms, 500us), URGE_PREEMPT (off, cooperative, async), URGE_MODEL
+  // (gmp, gm), URGE_STACK (bytes, or with K, M, G) and URGE_SIGNAL (a name or a number).
+  // Threads: any. Throws: std::invalid_argument naming the variable, its value and what is allowed.
+  static options from_env();
+};
+
+// Why a preemption that was asked for did not take place at once.
+enum class defer_reason : unsigned {
+  in_runtime,   // the G was inside urge
+  guarded,      // under a preempt_guard
+  no_identity,  // no spare thread identity, or max_identities reached
+  in_handler,   // in a signal handler of the user, or on the alternate stack
+  trampoline,   // in the few instructions before and after the scheduler
+  no_room,      // less stack left than a pushed return address needs
+  grace,        // inside libc, the loader or the unwinder; asked again after 50 us
+  count_
+};
+
+// Latencies in classes of 1/16 octave; written by the runtime, read at any time.
+class latency_histogram {
+ public:
+  std::uint64_t count() const noexcept;
+  std::int64_t percentile(double p) const noexcept;  // p in 0..100; ns, upper end of its class; 0 if empty
+  std::int64_t max() const noexcept;                 // ns, exact
+
+  static constexpr std::size_t classes = 64 * 16;
+  std::array<std::uint64_t, classes> counts{};
+  std::int64_t largest = 0;
+};
+
+// Counters since the start of the run; they stay readable after it.
+struct stats {
+  std::uint64_t spawned = 0, finished = 0, live = 0;
+  std::uint64_t switches = 0;            // times that a G was given a P
+  std::uint64_t steals = 0, stolen = 0;  // successful steals, and Gs moved by them
+  std::uint64_t global_gets = 0;         // Gs taken from the global queue
+  std::uint64_t handoffs = 0;            // Ps handed to another M
+  std::uint64_t retakes = 0;             // Ps that sysmon took from blocked Ms
+  std::uint64_t preempt_requests = 0;    // slices that ran out while somebody waited
+  std::uint64_t preempt_signals = 0;     // signals sent for them
+  std::uint64_t preempts_cooperative = 0, preempts_async = 0;
+  std::uint64_t preempts_deferred = 0;  // refused for the time being, in all and by reason
+  std::array<std::uint64_t, static_cast<std::size_t>(defer_reason::count_)> deferred_by_reason{};
+  std::uint64_t promoted = 0;  // Gs that took their M's identity along
+  std::uint64_t identities_taken = 0, identities_made = 0, identities_lost = 0;
+  std::uint64_t abandoned = 0;         // Gs alive when `run` ended
+  std::uint64_t abandoned_inside = 0;  // of these, those that did not come out of libc within 1 s
+  std::uint64_t threads = 0, idle_threads = 0, spinning = 0;
+  std::uint64_t wakeup_preempts = 0, netpoll_wakeups = 0, timers_fired = 0;
+  latency_histogram preempt_latency;  // from the end of the slice to the moment that the G is off its P
+};
+
+namespace detail {
+void run_main(task&, const options&);
+void validate(const options&);
+}  // namespace detail
+
+// Starts the runtime, runs `main` as the main G and returns its value or rethrows its exception. As in Go, Gs that are
+// still alive then are abandoned without unwinding (their destructors do not run). It can be called again afterwards.
+// Threads: outside a G, one at a time. Blocks: the thread.
+// Throws: std::logic_error from inside a G or while another thread is in it; std::invalid_argument for a bad option;
+// std::system_error when a thread or memory could not be had at the start; deadlock; what `main` throws.
+template <class F>
+auto run(F&& main, options how = options::from_env()) -> std::invoke_result_t<F> {
+  using R = std::invoke_result_t<F>;
+  static_assert(!std::is_reference_v<R>, "urge::run returns by value");
+  using call = detail::closure<std::decay_t<F>>;
+  struct dropper {
+    void operator()(detail::task* t) const noexcept { t->drop(); }
+  };
+  std::unique_ptr<detail::spawned<R, call>, dropper> t(new detail::spawned<R, call>(std::forward<F>(main)));
+  detail::run_main(*t, how);
+  const auto outcome = t->state.load(std::memory_order_acquire);  // [task.state] acquire: the result
+  if (outcome != detail::outcome::finished) {
+    if constexpr (std::is_void_v<R>) {
+      if (outcome == detail::outcome::exited) return;
+    }
+    detail::throw_no_result(outcome);
+  }
+  return t->value.take();
+}
+
+// Current number of Ps. Threads: a G.
+unsigned procs();
+// The counters of the current run, or of the last one. Threads: any.
+stats snapshot();
+// Writes every G with id, name, state, wait reason, wait time and backtrace. Threads: any. Signals: async-signal-safe.
+void dump(int fd);
+
+}  // namespace urge

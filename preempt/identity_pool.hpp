@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// The pool of spare identities; it belongs to the process, across runs. See identity_pool.cpp.
+#pragma once
+#include "sched/sched.hpp"
+
+namespace urge::preempt {
+
+struct identity_pool {
+  raw_lock lock;
+  identity* free = nullptr;          // lock
+  atomic<std::uint32_t> n_free{0};   // written under lock
+  atomic<std::uint32_t> carried{0};  // by Gs; written under lock
+  atomic<std::uint32_t> max_carried{0};
+  atomic<std::uint32_t> wanted{16};  // spares to keep ahead of need
+  atomic<std::uint64_t> taken{0}, made{0}, lost{0};
+
+  // Takes one for a G to carry. Context: the signal handler too: it does not wait for the lock, whose holder may be on
+  // another CPU or off it; the request is asked again in 50 us.
+  identity* try_take_to_carry() noexcept {
+    if (carried.load(relaxed) >= max_carried.load(relaxed)) return nullptr;
+    for (int i = 0; !lock.try_lock(); ++i) {
+      if (i == 100) return nullptr;
+      _mm_pause();
+    }
+    identity* id = free;
+    if (id) {
+      free = id->next;
+      n_free.store(n_free.load(relaxed) - 1, relaxed);
+      carried.store(carried.load(relaxed) + 1, relaxed);
+      taken.store(taken.load(relaxed) + 1, relaxed);
+    }
+    lock.unlock();
+    return id;
+  }
+  bool low() const noexcept { return n_free.load(relaxed) * 2 < wanted.load(relaxed); }
+};
+extern identity_pool pool;
+
+}  // namespace urge::preempt

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// How a G is stopped: the folder's front header. Its files in the order of the life of one request:
+//   request.cpp        sysmon asks: flag in the P, yield word in the TLS block, signal to the M
+//   handler.cpp        the signal arrives: refuse with a reason, or redirect the thread to the trampoline
+//   (arch: async_preempt.S)  all registers are saved
+//   landing.cpp        the G takes its identity along, the M the next one; the scheduler goes on
+//   identity_pool.cpp  where identities come from
+//   text_ranges.cpp    which code belongs to libc, the loader, the unwinder
+//   interpose.cpp      sigaction, sigprocmask: what users may not take from us
+// A G is stopped at one of these points:
+//   1. it stops by itself: waits, gives way, ends;
+//   2. flag: at a yield point that sees that the slice has run out;
+//   3. signal: anywhere else outside the runtime.
+// Switching inside the handler was not chosen: it would need a signal frame, an alternate stack and a mask per stopped
+// G, and a scheduler that is safe inside handlers. Protocol: docs/protocols/preempt_request.md.
+#pragma once
+#include "sched/sched.hpp"
+
+namespace urge::preempt {
+
+// Finds the text of libc and its like, tries the identity trick, installs the handler of `signal`.
+// Returns 0 or -errno of sigaction. Context: outside a G, before the first M.
+int install(int signal) noexcept;
+void uninstall() noexcept;
+
+// On the M's own thread, on g0: alternate stack, signal mask, loan. Part of hooks::m_start, m_stop.
+void m_start(M&) noexcept;
+void m_stop(M&) noexcept;
+
+// Asks that slice number `tick` of P ends; with `by_signal` also by signal. Context: sysmon.
+void request(P&, std::uint32_t tick, std::int64_t slice_end_ns, bool by_signal) noexcept;
+// Tells the P's M to come to the scheduler, whatever its slice. Context: sysmon, while the run ends.
+void summon(P&) noexcept;
+
+// Has the G, which a signal has stopped, no frame of libc, the loader, libstdc++ or the unwinder? Only then may it be
+// dropped: inside, it may hold a lock that the process needs. Answers no when the answer is not sure.
+bool outside_libc(const G&) noexcept;
+
+std::uint64_t deferred(defer_reason) noexcept;
+void reset_counts() noexcept;
+
+// --- identities ---
+struct identity_counts {
+  std::uint64_t made, free, carried, lost;
+};
+identity_counts count_identities() noexcept;
+// The bound on Gs that carry one.
+void limit_carried(unsigned) noexcept;
+// Makes `n` more of them; 0 or -errno. Context: the maker, or the caller of `run` before the first M.
+int make_identities(unsigned n) noexcept;
+// Makes as many as are wanted ahead of need. Context: the maker.
+void refill_identities() noexcept;
+void count_as_carried() noexcept;    // a loan that a G keeps, with nothing drawn in its place
+identity* take_loan() noexcept;      // for a new M; null: none left
+void give_back(identity*) noexcept;  // one that a G carried
+void give_back_loan(identity*) noexcept;
+void lose_identity(identity*) noexcept;  // its G was abandoned inside libc: nobody may use it again
+
+}  // namespace urge::preempt

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// What a CPU must offer: the folder's front header, and the whole contract of a port. Registers, `ucontext_t` and
+// assembly stay inside this folder.
+//   context      make one on a stack, jump to one; callee-saved registers, MXCSR and the x87 control word are kept
+//   thread base  the register that points at the current TLS block: read it, set it
+//   interrupted  a look into a signal's context, and the redirection of its program counter to `urge_async_preempt`
+// Context of all of it: any, the signal handler included.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace urge::arch {
+
+// --- context: Boost.Context's fcontext, whose symbols these are ---
+using context = void*;
+struct transfer {
+  context from;  // the context that jumped here; good for one jump back
+  void* data;
+};
+extern "C" {
+context make_fcontext(void* stack_top, std::size_t size, void (*entry)(transfer));
+transfer jump_fcontext(context to, void* data);
+}
+inline context make(void* stack_top, std::size_t size, void (*entry)(transfer)) noexcept {
+  return make_fcontext(stack_top, size, entry);
+}
+inline transfer jump(context to, void* data) noexcept { return jump_fcontext(to, data); }
+
+// Where a suspended context goes on, for backtraces.
+struct frame {
+  std::uintptr_t pc, sp, fp;
+};
+frame suspended_frame(context) noexcept;
+frame this_frame() noexcept;
+// The same for what the trampoline has saved on the stack that ends at `save_top`: where the code was interrupted.
+frame interrupted_frame(const char* save_top) noexcept;
+
+// --- thread base ---
+std::uintptr_t thread_base() noexcept;
+void set_thread_base(std::uintptr_t) noexcept;
+// Finds out which instructions this machine has. Before the first set_thread_base; idempotent.
+void init() noexcept;
+// Bytes that the trampoline's save area takes on the stack it switches to.
+std::size_t extended_state_bytes() noexcept;
+
+// --- interrupted: `ucontext` is the handler's third argument ---
+std::uintptr_t interrupted_pc(const void* ucontext) noexcept;
+std::uintptr_t interrupted_sp(const void* ucontext) noexcept;
+std::uintptr_t interrupted_fp(const void* ucontext) noexcept;
+std::uint64_t interrupted_sigmask(const void* ucontext) noexcept;
+
+// Below the interrupted stack pointer: the red zone of the ABI, the pushed PC, and two words that the trampoline needs
+// before it leaves this stack. A stack with less room cannot take a preemption.
+inline constexpr std::size_t red_zone = 128;
+inline constexpr std::size_t redirect_room = red_zone + 8 * 8;
+
+// Makes the interrupted thread go on in `urge_async_preempt` instead; it comes back to the interrupted instruction with
+// every register as it was.
+void redirect_to_trampoline(void* ucontext) noexcept;
+// Is pc inside the trampoline? There the state is half saved or half restored: no preemption.
+bool in_trampoline(std::uintptr_t pc) noexcept;
+
+}  // namespace urge::arch

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// The runtime's own lock: a futex with three states (0 free, 1 held, 2 held and somebody may sleep), Go's lock_futex.
+// Its holder is never preempted by us (it holds `locks` of its G, or runs on g0), so a short spin is worth while; the
+// kernel may still take the holder off its CPU, so the spin ends in a sleep. It has no owner: a G that parks passes the
+// lock on to the code that runs after its switch, which unlocks it.
+// Use it by std::lock_guard. Order of locks, outermost first: a wait list or channel, then timers, then a run queue or
+// `sched.lock`, then the pools.
+#pragma once
+#include <x86intrin.h>
+
+#include <mutex>
+
+#include "base/os.hpp"
+
+namespace urge {
+
+class raw_lock {
+ public:
+  void lock() noexcept {
+    std::uint32_t free = 0;
+    if (word_.compare_exchange_strong(free, 1, acquire, relaxed)) [[likely]]
+      return;  // [lock] acquire: the last holder's writes
+    acquire_slow();
+  }
+  void unlock() noexcept {
+    if (word_.exchange(0, release) == 2) [[unlikely]]
+      os::futex_wake(word_, 1);  // [lock] release: the writes made under it
+  }
+  bool try_lock() noexcept {
+    std::uint32_t free = 0;
+    return word_.compare_exchange_strong(free, 1, acquire, relaxed);  // [lock] acquire: as above
+  }
+
+ private:
+  void acquire_slow() noexcept {
+    std::uint32_t held_as = 1;
+    for (;;) {
+      for (int i = 0; i < 4; ++i) {
+        for (int spin = 0; spin < 30; ++spin) {
+          std::uint32_t free = 0;
+          if (word_.load(relaxed) == 0 && word_.compare_exchange_weak(free, held_as, acquire, relaxed))
+            return;  // [lock] acquire
+          _mm_pause();
+        }
+      }
+      // From here on whoever unlocks must wake; we keep saying so when we get it, for others may sleep beside us.
+      held_as = 2;
+      if (word_.exchange(2, acquire) == 0) return;  // [lock] acquire
+      os::futex_wait(word_, 2);
+    }
+  }
+  atomic<std::uint32_t> word_{0};
+};
+
+}  // namespace urge

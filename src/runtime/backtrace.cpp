@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+// See backtrace.hpp.
+#include "runtime/backtrace.hpp"
+
+#include <cxxabi.h>
+#include <link.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <typeinfo>
+
+#include "base/raw_print.hpp"
+#include "preempt/preempt.hpp"
+#include "runtime/symbols.hpp"
+#include "sched/sched.hpp"
+
+namespace urge {
+
+namespace {
+
+constexpr int max_frames = 64;
+
+void print_frame(raw_print& out, int n, std::uintptr_t pc) noexcept {
+  out << "    #" << n << " ";
+  out.hex(pc) << " ";
+  print_symbol(out, pc);
+  out << "\n";
+}
+
+// Follows frame pointers as long as they climb inside the stack. Code built without them ends the walk, or skips
+// frames.
+void walk(raw_print& out, arch::frame at, const stack& s) noexcept {
+  print_frame(out, 0, at.pc);
+  std::uintptr_t fp = at.fp, last = at.sp;
+  for (int n = 1; n < max_frames; ++n) {
+    if (fp % 8 != 0 || fp < last || !s.holds(fp) || !s.holds(fp + 16)) return;
+    const auto* frame = reinterpret_cast<const std::uintptr_t*>(fp);
+    if (frame[1] < 4096) return;
+    print_frame(out, n, frame[1] - 1);
+    last = fp + 16;
+    fp = frame[0];
+  }
+}
+
+void print_g(raw_print& out, const G& g, const G* self) noexcept {
+  const g_status s = g.status.load(acquire);  // [g.status] acquire: the saved context
+  if (s == g_status::idle || s == g_status::dead) return;
+  out << "goroutine " << g.id << " [" << name_of(s);
+  if (const wait_reason why = g.reason.load(relaxed); s == g_status::waiting) {
+    out << " (" << name_of(why) << "), ";
+    out << ticks_to_ns(ticks() - g.waiting_since.load(relaxed)) / 1'000'000 << " ms";
+  }
+  out << "]";
+  if (g.name[0]) out << " '" << g.called() << "'";
+  out << ":\n";
+  if (&g == self) return walk(out, arch::this_frame(), g.stk);
+  if (s == g_status::running || s == g_status::syscall) {
+    out << "    on a thread; its stack is in use\n";
+  } else if (!g.context) {
+    out << "    not started\n";
+  } else if (g.stopped_by_signal && g.own) {
+    walk(out, arch::interrupted_frame(g.own->stack_top), g.stk);
+  } else {
+    walk(out, arch::suspended_frame(g.context), g.stk);
+  }
+}
+
+}  // namespace
+
+std::string_view name_of(wait_reason why) noexcept {
+  constexpr std::string_view names[] = {"none",    "sleep",        "chan receive",       "chan send", "select",
+                                        "mutex",   "shared_mutex", "condition_variable", "semaphore", "latch",
+                                        "barrier", "once",         "wait_group",         "join",      "exit"};
+  return names[static_cast<unsigned>(why)];
+}
+
+void dump_all(int fd) noexcept {
+  raw_print out(fd);
+  const G* self = current_g();
+  for_each_g([&](const G& g) { print_g(out, g, self); });
+}
+
+void dump(int fd) {
+  G* g = enter_if_g();
+  dump_all(fd);
+  leave(g);
+}
+
+namespace {
+
+std::terminate_handler before = nullptr;
+
+[[noreturn]] void on_terminate() {
+  if (const G* g = current_g()) {
+    raw_print out(2);
+    out << "urge: terminate in G " << g->id;
+    if (g->name[0]) out << " '" << g->called() << "'";
+    if (const std::type_info* type = abi::__cxa_current_exception_type()) {
+      int status = 0;
+      char* plain = abi::__cxa_demangle(type->name(), nullptr, nullptr, &status);
+      out << ": exception " << (plain ? plain : type->name());
+      std::free(plain);
+      try {
+        throw;
+      } catch (const std::exception& e) {
+        out << ": " << e.what();
+      } catch (...) {
+      }
+    }
+    out << "\n";
+    walk(out, arch::this_frame(), g->stk);
+  }
+  if (before) before();
+  std::abort();
+}
+
+}  // namespace
+
+terminate_with_backtrace::terminate_with_backtrace() { before = std::set_terminate(on_terminate); }
+terminate_with_backtrace::~terminate_with_backtrace() {
+  if (std::get_terminate() == on_terminate) std::set_terminate(before);
+}
+
+}  // namespace urge

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+// See maker.hpp.
+#include "runtime/maker.hpp"
+
+#include <pthread.h>
+
+#include <csignal>
+#include <new>
+
+#include "preempt/preempt.hpp"
+#include "sched/sanitizer.hpp"
+
+namespace urge::maker {
+
+namespace {
+
+pthread_t thread;
+atomic<bool> over{false};
+
+// Descriptors are kept for ever: a late signal or sysmon may look at one. sched.lock guards the list.
+M* free_ms = nullptr;
+
+void* m_main(void* arg) noexcept {
+  M* m = static_cast<M*>(arg);
+  hook.m_start(*m);
+  {
+    std::lock_guard hold(sched.lock);
+    m->next_all = sched.all_ms;
+    sched.all_ms = m;
+  }
+  if (m->next_p) {
+    m->spinning = m->next_spinning;
+    acquire_p(m, std::exchange(m->next_p, nullptr));
+  }
+  m_loop(m);
+  if (m->p) {
+    std::lock_guard hold(sched.lock);
+    put_idle_p_locked(release_p(m));
+  }
+  hook.m_stop(*m);
+  if (m->orphan) {
+    // Nobody waits for it any more, and its descriptor was taken off the lists.
+    pthread_detach(pthread_self());
+    m->orphan = false;
+    free_m(m);
+    return nullptr;
+  }
+  {
+    std::lock_guard hold(sched.lock);
+    for (M** at = &sched.all_ms; *at; at = &(*at)->next_all) {
+      if (*at != m) continue;
+      *at = m->next_all;
+      break;
+    }
+    m->link = sched.ended_ms;
+    sched.ended_ms = m;
+    --sched.n_ms;
+  }
+  sched.ms_word.fetch_add(1, release);  // [ms.word] release: the M has ended
+  os::futex_wake(sched.ms_word, 1);
+  return nullptr;
+}
+
+void start_wanted_ms() noexcept {
+  for (;;) {
+    P* p;
+    {
+      std::lock_guard hold(sched.lock);
+      p = sched.wants_m;
+      if (!p) return;
+      sched.wants_m = p->link;
+      p->link = nullptr;
+    }
+    // An M draws a loan when it starts.
+    if (!sanitizer::on)
+      while (preempt::count_identities().free < 2)
+        if (const int error = preempt::make_identities(1); error < 0)
+          fatal_syscall("pthread_create of a thread identity", error);
+    M* m = make_m();
+    if (!m) fatal("no memory for a new M");
+    m->next_p = p;
+    m->next_spinning = p->start_spinning;
+    if (const int error = pthread_create(&m->thread, nullptr, m_main, m); error != 0)
+      fatal_syscall("pthread_create of an M", -error);
+  }
+}
+
+void* loop(void*) noexcept {
+  while (!over.load(acquire)) {
+    const std::uint32_t calls = sched.maker_word.load(acquire);  // [maker.word] acquire: what is wanted
+    start_wanted_ms();
+    if (!sanitizer::on) preempt::refill_identities();
+    os::futex_wait(sched.maker_word, calls);
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+int start() noexcept {
+  over.store(false);
+  return -pthread_create(&thread, nullptr, loop, nullptr);
+}
+
+void stop() noexcept {
+  over.store(true, release);
+  call_maker();
+  pthread_join(thread, nullptr);
+}
+
+M* make_m() noexcept {
+  std::lock_guard hold(sched.lock);
+  constexpr std::size_t batch = 32;
+  if (!free_ms) {
+    void* map = os::map(sizeof(M) * batch, false);
+    if (os::failed(map)) return nullptr;
+    for (std::size_t i = 0; i < batch; ++i) {
+      M* m = new (static_cast<M*>(map) + i) M;
+      m->link = free_ms;
+      free_ms = m;
+    }
+  }
+  M* m = free_ms;
+  free_ms = m->link;
+  m->link = nullptr;
+  return m;
+}
+
+void free_m(M* m) noexcept {
+  std::lock_guard hold(sched.lock);
+  m->link = free_ms;
+  free_ms = m;
+}
+
+}  // namespace urge::maker

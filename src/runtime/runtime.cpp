@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: MIT
+// The composition root: starts a run, waits for its end, and leaves nothing behind (docs/protocols/run.md).
+//
+// The caller of `run` is no M: it sleeps until the main G has returned. Then, in this order:
+//   1. every M ends as soon as it is in the scheduler; sysmon summons those that are not, by signal
+//   2. Ms in a system call are given up: they end by themselves when they are back
+//   3. Gs that a signal has stopped inside libc run on, one after the other on this thread, until they are out: they
+//   may
+//      hold locks that the process needs (1 s in all)
+//   4. maker and sysmon end; what is left of Gs is counted, their stacks and identities become free
+#include <urge/go.hpp>
+#include <urge/runtime.hpp>
+
+#include <stdexcept>
+#include <system_error>
+
+#include "preempt/preempt.hpp"
+#include "runtime/backtrace.hpp"
+#include "runtime/maker.hpp"
+#include "runtime/options.hpp"
+#include "runtime/symbols.hpp"
+#include "sched/sanitizer.hpp"
+#include "sched/waitq.hpp"
+#include "sysmon/sysmon.hpp"
+
+namespace urge {
+
+namespace {
+
+atomic<bool> in_use{false};
+atomic<std::uint64_t> n_abandoned{0}, n_abandoned_inside{0};
+std::size_t page_round(std::size_t n) { return (n + 4095) & ~std::size_t{4095}; }
+
+void m_start(M& m) noexcept { preempt::m_start(m); }
+void m_stop(M& m) noexcept { preempt::m_stop(m); }
+void identity_free(identity* id) noexcept { preempt::give_back(id); }
+bool may_end(const G& g) noexcept { return g.stopped_by_signal ? preempt::outside_libc(g) : true; }
+
+void prepare(const options& how) {
+  arch::init();
+  calibrate_clock();
+  hook = {m_start, m_stop, identity_free, may_end};
+  fatal_dump = dump_all;
+  sched.how = how;
+  sched.how.stack_size = page_round(how.stack_size);
+  if (sanitizer::on && how.preempt == preempt_mode::async) sched.how.preempt = preempt_mode::cooperative;
+  sched.procs = how.procs ? how.procs : usable_cpus();
+  sched.quantum = ns_to_ticks(how.quantum.count());
+  ++sched.run_id;
+  sched.queue = {};
+  sched.idle_ps = nullptr, sched.idle_ms = nullptr, sched.wants_m = nullptr;
+  sched.n_ms = 0, sched.handoffs = 0, sched.n_heavy = 0;
+  sched.n_queue.store(0), sched.n_idle_p.store(0), sched.n_idle_m.store(0), sched.max_weight.store(1);
+  sched.n_spinning.store(0), sched.need_spinning.store(0);
+  sched.next_id.store(main_id), sched.live.store(0);
+  sched.stopping.store(false), sched.main_left.store(false);
+  sched.poller.store(nullptr), sched.poll_until.store(0), sched.sysmon_until.store(0);
+  n_abandoned.store(0), n_abandoned_inside.store(0);
+  reset_latency();
+  preempt::reset_counts();
+  map_modules();
+  for (unsigned i = 0; i < sched.procs; ++i) {
+    P& p = all_ps[i];
+    p.id = i;
+    p.m.store(nullptr);
+    p.random = rng(sched.run_id * max_procs + i + 1);
+    auto& c = p.count;
+    for (auto* n : {&c.spawned, &c.finished, &c.switches, &c.steals, &c.stolen, &c.global_gets, &c.cooperative,
+                    &c.async, &c.promoted, &p.clock.fired})
+      n->store(0);
+    p.schedtick.store(1), p.request.store(0), p.slice_start.store(ticks()), p.slice_length.store(sched.quantum);
+    put_idle_p_locked(&p);
+  }
+}
+
+// Ends what `start` has begun, in reverse; also when only a part of it was.
+struct started {
+  bool handler = false, maker = false, sysmon = false;
+  void stop() noexcept {
+    if (maker) maker::stop();
+    if (sysmon) sysmon::stop();
+    if (handler) preempt::uninstall();
+    maker = sysmon = handler = false;
+  }
+  ~started() { stop(); }
+};
+
+void require(int error, const char* what) {
+  if (error < 0) throw std::system_error(-error, std::generic_category(), std::string("urge::run: ") + what);
+}
+
+void start(started& s) {
+  if (!sanitizer::on) {
+    preempt::limit_carried(sched.how.max_identities);
+    const auto have = preempt::count_identities().free;
+    if (have < 4)
+      require(preempt::make_identities(static_cast<unsigned>(4 - have)), "pthread_create of a thread identity");
+  }
+  require(preempt::install(sched.how.signal), "sigaction");
+  s.handler = true;
+  require(sysmon::start(), "pthread_create of sysmon");
+  s.sysmon = true;
+  require(maker::start(), "pthread_create of the maker");
+  s.maker = true;
+}
+
+bool any_m() noexcept {
+  std::lock_guard hold(sched.lock);
+  return sched.all_ms != nullptr;
+}
+
+void join_ended() noexcept {
+  for (;;) {
+    M* m;
+    {
+      std::lock_guard hold(sched.lock);
+      m = sched.ended_ms;
+      if (!m) return;
+      sched.ended_ms = m->link;
+    }
+    pthread_join(m->thread, nullptr);
+    maker::free_m(m);
+  }
+}
+
+// Gives up Ms whose G is in a system call. Theirs are stack, descriptor and loan from here on.
+void orphan_ms() noexcept {
+  std::lock_guard hold(sched.lock);
+  for (M** at = &sched.all_ms; *at;) {
+    M* m = *at;
+    G* g = m->g;
+    if (!m->p && !m->back && g && g->status.load(acquire) == g_status::syscall) {  // [g.status]
+      auto as = p_status::syscall;
+      // Its P may still wait for it; with this nobody gets it back.
+      m->old_p->status.compare_exchange_strong(as, p_status::stopped, seq_cst);  // [p.status]
+      if (as != p_status::running || m->old_p->m.load(relaxed) != m) {
+        m->orphan = true;
+        *at = m->next_all;
+        --sched.n_ms;
+        continue;
+      }
+    }
+    at = &m->next_all;
+  }
+}
+
+void wait_for_ms() noexcept {
+  constexpr std::int64_t patience = 10'000'000;  // ns, for system calls to come back by themselves
+  const std::int64_t from = monotonic_ns();
+  while (any_m()) {
+    const std::uint32_t seen = sched.ms_word.load(acquire);  // [ms.word] acquire: the M has ended
+    if (!any_m()) break;
+    if (monotonic_ns() - from > patience) orphan_ms();
+    os::futex_wait(sched.ms_word, seen, monotonic_ns() + 1'000'000);
+    join_ended();
+  }
+  join_ended();
+}
+
+bool stuck_inside(const G& g) noexcept {
+  return g.status.load(relaxed) == g_status::runnable && g.stopped_by_signal && !preempt::outside_libc(g);
+}
+
+// Step 3. This thread takes the place of an M for it; sysmon summons it every 100 us.
+void let_out() noexcept {
+  bool some = false;
+  for_each_g([&](G& g) { some = some || stuck_inside(g); });
+  if (!some) return;
+  M* m = maker::make_m();
+  if (!m) return;
+  if (preempt::count_identities().free == 0 && preempt::make_identities(1) < 0) return maker::free_m(m);
+  hook.m_start(*m);
+  {
+    std::lock_guard hold(sched.lock);
+    acquire_p(m, take_idle_p_locked());
+  }
+  const std::int64_t until = monotonic_ns() + 1'000'000'000;
+  while (some && monotonic_ns() < until) {
+    some = false;
+    for_each_g([&](G& g) {
+      if (!stuck_inside(g) || monotonic_ns() >= until) return;
+      const std::uint64_t now = ticks();
+      take_over(m, {&g, false}, now);
+      switch_to(m, nullptr, &g, {});
+      some = some || stuck_inside(g);
+    });
+  }
+  {
+    std::lock_guard hold(sched.lock);
+    put_idle_p_locked(release_p(m));
+  }
+  hook.m_stop(*m);
+  maker::free_m(m);
+}
+
+// Step 4 for one G.
+void abandon(G& g) noexcept {
+  const g_status s = g.status.load(relaxed);
+  const bool killed = s == g_status::dead && g.job;  // ended by its limit: kept until now
+  if (s == g_status::idle || (s == g_status::dead && !killed)) return;
+  if (s == g_status::syscall) {
+    // An orphan's; its M frees it. Its joiners are told below.
+    ++n_abandoned;
+    if (g.job) finish_task(&g, detail::outcome::killed);
+    return;
+  }
+  if (!killed) ++n_abandoned;
+  if (wait_record* r = g.waiting_on.load(relaxed)) forget(*r);
+  if (stuck_inside(g)) {
+    ++n_abandoned_inside;
+    preempt::lose_identity(std::exchange(g.own, nullptr));
+    g.stk = {};  // its frames may be linked into libc's structures
+  }
+  if (!killed && g.job) finish_task(&g, detail::outcome::killed);
+  g.job = nullptr;
+  g.stopped_by_signal = false;
+  g.status.store(g_status::dead, release);  // [g.status]
+  M nobody;
+  release_g(&nobody, &g);
+}
+
+void sweep() noexcept {
+  // Those that wait are woken by nobody, and join nobody, from here on: first all of them leave their lists.
+  for_each_g([](G& g) {
+    if (g.status.load(relaxed) == g_status::waiting)
+      if (wait_record* r = g.waiting_on.exchange(nullptr, relaxed)) forget(*r);
+  });
+  for (unsigned i = 0; i < sched.procs; ++i) all_ps[i].clock.clear();
+  for_each_g([](G& g) { abandon(g); });
+  for (unsigned i = 0; i < sched.procs; ++i) {
+    P& p = all_ps[i];
+    while (p.queue.get()) {
+    }
+    p.runnext.store(nullptr);
+    while (p.n_free_stacks != 0) put_stack(p.free_stacks[--p.n_free_stacks]);
+    std::lock_guard hold(sched.lock);
+    while (G* g = p.free_gs) {
+      p.free_gs = g->link;
+      g->link = sched.free_gs, sched.free_gs = g, ++sched.n_free_gs;
+    }
+    p.n_free_gs = 0;
+  }
+}
+
+}  // namespace
+
+void detail::run_main(task& job, const options& how) {
+  if (current_g()) throw std::logic_error("urge::run: called from inside a G");
+  validate(how);
+  if (in_use.exchange(true)) throw std::logic_error("urge::run: another thread is in it");
+  struct leave_it {
+    ~leave_it() { in_use.store(false); }
+  } at_end;
+  prepare(how);
+  started parts;
+  start(parts);
+  const terminate_with_backtrace handler;
+
+  G* g = new_g(&job, {.name = "main"}, nullptr);
+  if (!g) throw std::bad_alloc();
+  job.hold();
+  sched.live.store(1);
+  P* p;
+  {
+    std::lock_guard hold(sched.lock);
+    p = take_idle_p_locked();
+  }
+  p->runnext.store(g);
+  start_m(p, false);
+  for (;;) {
+    const std::uint32_t seen = sched.ms_word.load(acquire);  // [ms.word]
+    if (sched.stopping.load(acquire)) break;                 // [stopping] acquire
+    os::futex_wait(sched.ms_word, seen);
+  }
+  wait_for_ms();
+  if (!sanitizer::on) let_out();
+  maker::stop();
+  parts.maker = false;
+  wait_for_ms();
+  parts.stop();
+  sweep();
+}
+
+// --- counters ---
+
+stats snapshot() {
+  stats s;
+  for (unsigned i = 0; i < sched.procs; ++i) {
+    const p_counters& c = all_ps[i].count;
+    s.spawned += c.spawned.load(relaxed), s.finished += c.finished.load(relaxed),
+        s.switches += c.switches.load(relaxed);
+    s.steals += c.steals.load(relaxed), s.stolen += c.stolen.load(relaxed),
+        s.global_gets += c.global_gets.load(relaxed);
+    s.preempts_cooperative += c.cooperative.load(relaxed), s.preempts_async += c.async.load(relaxed);
+    s.promoted += c.promoted.load(relaxed);
+    s.timers_fired += all_ps[i].clock.fired.load(relaxed);
+  }
+  if (sched.procs != 0) ++s.spawned;  // the main G
+  s.live = sched.live.load(relaxed);
+  G* g = enter_if_g();
+  {
+    std::lock_guard hold(sched.lock);
+    s.handoffs = sched.handoffs;
+    s.threads = sched.n_ms;
+  }
+  leave(g);
+  s.idle_threads = sched.n_idle_m.load(relaxed);
+  s.spinning = sched.n_spinning.load(relaxed);
+  const auto mon = sysmon::count();
+  s.preempt_requests = mon.requests, s.preempt_signals = mon.signals, s.retakes = mon.retakes;
+  for (std::size_t i = 0; i < s.deferred_by_reason.size(); ++i)
+    s.preempts_deferred += s.deferred_by_reason[i] = preempt::deferred(static_cast<defer_reason>(i));
+  const auto ids = preempt::count_identities();
+  s.identities_made = ids.made, s.identities_lost = ids.lost;
+  s.identities_taken = s.promoted;
+  s.abandoned = n_abandoned.load(), s.abandoned_inside = n_abandoned_inside.load();
+  s.preempt_latency = read_latency();
+  return s;
+}
+
+unsigned procs() {
+  G* g = enter("urge::procs");
+  const unsigned n = sched.procs;
+  leave(g);
+  return n;
+}
+
+}  // namespace urge

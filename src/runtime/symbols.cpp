@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+// See symbols.hpp. Names are printed as the linker knows them: a demangler allocates.
+#include "runtime/symbols.hpp"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <link.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "base/lock.hpp"
+
+namespace urge {
+
+namespace {
+
+struct module {
+  std::uintptr_t base = 0, low = 0, high = 0;
+  char path[256] = {};
+  const char* file = nullptr;  // the mapped file; maps_lock
+  std::size_t bytes = 0;
+  bool tried = false;
+};
+constexpr std::size_t max_modules = 128;
+module modules[max_modules];
+std::size_t n_modules = 0;
+raw_lock maps_lock;
+
+int add(dl_phdr_info* info, std::size_t, void*) {
+  if (n_modules == max_modules) return 1;
+  module& m = modules[n_modules];
+  m = {};
+  m.base = info->dlpi_addr;
+  m.low = UINTPTR_MAX;
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    const auto& h = info->dlpi_phdr[i];
+    if (h.p_type != PT_LOAD) continue;
+    m.low = std::min<std::uintptr_t>(m.low, info->dlpi_addr + h.p_vaddr);
+    m.high = std::max<std::uintptr_t>(m.high, info->dlpi_addr + h.p_vaddr + h.p_memsz);
+  }
+  if (m.high == 0) return 0;
+  if (*info->dlpi_name) {
+    std::strncpy(m.path, info->dlpi_name, sizeof m.path - 1);
+  } else if (const ssize_t n = readlink("/proc/self/exe", m.path, sizeof m.path - 1); n < 0) {
+    m.path[0] = 0;
+  }
+  ++n_modules;
+  return 0;
+}
+
+void map_file(module& m) noexcept {
+  if (m.tried) return;
+  m.tried = true;
+  const long fd = os::syscall6(SYS_openat, AT_FDCWD, reinterpret_cast<long>(m.path), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  struct stat st;
+  if (os::syscall6(SYS_fstat, fd, reinterpret_cast<long>(&st)) == 0 &&
+      st.st_size > static_cast<off_t>(sizeof(Elf64_Ehdr))) {
+    void* map = reinterpret_cast<void*>(os::syscall6(SYS_mmap, 0, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0));
+    if (!os::failed(map)) m.file = static_cast<const char*>(map), m.bytes = static_cast<std::size_t>(st.st_size);
+  }
+  os::syscall6(SYS_close, fd);
+}
+
+// The function that holds `at` (an address of the file's own), by .symtab, or .dynsym where that is stripped.
+const char* find_function(const module& m, std::uintptr_t at, std::uintptr_t& offset) noexcept {
+  const auto& header = *reinterpret_cast<const Elf64_Ehdr*>(m.file);
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return nullptr;
+  if (header.e_shoff + std::uint64_t{header.e_shnum} * sizeof(Elf64_Shdr) > m.bytes) return nullptr;
+  const auto* sections = reinterpret_cast<const Elf64_Shdr*>(m.file + header.e_shoff);
+  for (const unsigned wanted : {unsigned{SHT_SYMTAB}, unsigned{SHT_DYNSYM}}) {
+    for (unsigned i = 0; i < header.e_shnum; ++i) {
+      const Elf64_Shdr& s = sections[i];
+      if (s.sh_type != wanted || s.sh_link >= header.e_shnum || s.sh_offset + s.sh_size > m.bytes) continue;
+      const auto* symbols = reinterpret_cast<const Elf64_Sym*>(m.file + s.sh_offset);
+      const Elf64_Shdr& strings = sections[s.sh_link];
+      for (std::size_t k = 0; k < s.sh_size / sizeof(Elf64_Sym); ++k) {
+        const Elf64_Sym& y = symbols[k];
+        if (ELF64_ST_TYPE(y.st_info) != STT_FUNC || at < y.st_value || at >= y.st_value + y.st_size) continue;
+        if (y.st_name >= strings.sh_size || strings.sh_offset + strings.sh_size > m.bytes) continue;
+        offset = at - y.st_value;
+        return m.file + strings.sh_offset + y.st_name;
+      }
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void map_modules() noexcept {
+  n_modules = 0;
+  dl_iterate_phdr(add, nullptr);
+}
+
+void print_symbol(raw_print& out, std::uintptr_t pc) noexcept {
+  for (std::size_t i = 0; i < n_modules; ++i) {
+    module& m = modules[i];
+    if (pc < m.low || pc >= m.high) continue;
+    const char* slash = std::strrchr(m.path, '/');
+    const char* name = slash ? slash + 1 : m.path;
+    // A handler that interrupted the holder on this thread must not wait for it.
+    if (maps_lock.try_lock()) {
+      map_file(m);
+      maps_lock.unlock();
+    }
+    std::uintptr_t offset = 0;
+    if (const char* function = m.file ? find_function(m, pc - m.base, offset) : nullptr) {
+      out << function << "+";
+      out.hex(offset) << " (" << name << ")";
+    } else {
+      out << name << "+";
+      out.hex(pc - m.base);
+    }
+    return;
+  }
+  out << "?";
+}
+
+}  // namespace urge

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+// G: a goroutine. Descriptors come from slabs that are never given back, so that sysmon, a dump or a late signal may
+// look at any of them at any time. Fields stand in groups by who may write them.
+#pragma once
+#include <cstdint>
+#include <string_view>
+
+#include "arch/arch.hpp"
+#include "sched/identity.hpp"
+#include "sched/status.hpp"
+#include "stack/stack.hpp"
+
+namespace urge {
+
+namespace detail {
+class task;
+}
+struct P;
+struct wait_record;
+
+enum class wait_reason : std::uint8_t {
+  none,
+  sleep,
+  chan_receive,
+  chan_send,
+  select,
+  mutex,
+  shared_mutex,
+  condition_variable,
+  semaphore,
+  latch,
+  barrier,
+  once,
+  wait_group,
+  join,
+  main_exit
+};
+std::string_view name_of(wait_reason) noexcept;
+
+struct G {
+  // --- the G itself, and the handler on its own thread: `locks` > 0 means: not preemptible ---
+  atomic<std::uint32_t> locks{0};
+  atomic<std::uint32_t> guards{0};         // of these, held by preempt_guards
+  atomic<std::uint32_t> user_handlers{0};  // depth of the user's signal handlers on this G
+  atomic<std::uintptr_t> handler_sp{0};    // stack pointer at the outermost of them
+
+  // --- whoever owns it by its status; `m` is stable for the G itself while locks > 0 ---
+  atomic<g_status> status{g_status::idle};
+  M* m = nullptr;
+  G* link = nullptr;  // next in a queue or free list
+  arch::context context = nullptr;
+  identity* own = nullptr;  // carried along since a preemption; null: runs under its M's loan
+  eh_state eh;              // exceptions in flight, while it is stopped and has no identity of its own
+  stack stk;
+  detail::task* job = nullptr;
+  std::uint64_t sigmask = 0;  // at its last stop by signal
+  bool stopped_by_signal = false;
+  bool limited = false;  // over its CPU limit: to be ended at the next safe stop
+
+  // --- set at its start, const until its end ---
+  std::uint64_t id = 0;
+  std::size_t stack_size = 0;
+  std::uint32_t weight = 1;
+  std::uint64_t cpu_limit = 0;  // ticks
+  char name[64] = {};
+
+  // --- accounting: written by the owner, read by anyone, relaxed ---
+  atomic<std::uint64_t> cpu{0};             // ticks, up to the last switch
+  atomic<std::uint64_t> run_start{0};       // tick of the last switch to it
+  atomic<std::uint64_t> runnable_since{0};  // tick
+  atomic<std::uint64_t> max_wait{0};        // ticks
+  atomic<std::uint64_t> n_cooperative{0}, n_async{0}, n_promoted{0};
+  atomic<wait_reason> reason{wait_reason::none};
+  atomic<std::uint64_t> waiting_since{0};    // tick
+  atomic<wait_record*> waiting_on{nullptr};  // what it waits on: for the end of a run, and dumps
+
+  void* fiber = nullptr;       // ThreadSanitizer's, in its build
+  void* fake_stack = nullptr;  // AddressSanitizer's, in its build
+
+  std::string_view called() const noexcept { return name; }
+};
+
+// Takes a free descriptor; null: out of memory. Context: preemption held off. Numbers and fields are the caller's to
+// set.
+G* take_g(P*) noexcept;
+void put_g(P*, G*) noexcept;
+
+// Calls f(G&) for every descriptor that was ever made, whatever its state. Lock-free. Context: any, handlers too.
+template <class F>
+void for_each_g(F&& f) noexcept;
+
+namespace slabs {
+inline constexpr std::size_t per_slab = 1024;
+inline constexpr std::size_t max_slabs = 16384;
+extern atomic<G*> table[max_slabs];
+extern atomic<std::size_t> made;  // descriptors handed out so far, in order
+}  // namespace slabs
+
+template <class F>
+void for_each_g(F&& f) noexcept {
+  const std::size_t n = slabs::made.load(acquire);  // [slabs] acquire: their constructors
+  for (std::size_t i = 0; i < n; ++i) f(slabs::table[i / slabs::per_slab].load(relaxed)[i % slabs::per_slab]);
+}
+
+}  // namespace urge

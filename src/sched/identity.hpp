@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// A thread identity: a TLS block with its `struct pthread`, what the thread base register points at, and the dead stack
+// of the thread it was made by. This is the mechanism; who makes them and who gets one is preempt/identity_pool.hpp.
+// The descriptor lies inside the block it describes, so it is found from the thread base alone.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "base/atomic.hpp"
+
+namespace urge {
+
+struct G;
+struct M;
+
+// The C++ runtime's exceptions in flight: what __cxa_get_globals() points at (Itanium C++ ABI 2.2.2).
+struct eh_state {
+  void* caught = nullptr;
+  unsigned uncaught = 0;
+};
+
+// What the runtime keeps in every TLS block. Written by the thread that binds the block, before the thread base points
+// at it; read by the code under it and by the signal handler.
+struct tls_words {
+  G* g = nullptr;  // the G that runs under this block; null on g0 and on threads that urge did not make
+  M* m = nullptr;  // its M; null on threads that urge did not make
+};
+
+struct identity {
+  std::uintptr_t base = 0;           // thread base
+  tls_words* words = nullptr;        // in the block
+  unsigned* yield_wanted = nullptr;  // in the block: urge_yield_wanted
+  eh_state* eh = nullptr;            // in the block
+  char* stack_top = nullptr;  // of the stack its donor left: where the trampoline saves (= urge_async_sp in the block)
+  identity* next = nullptr;   // pool's lock
+};
+
+}  // namespace urge
+
+extern "C" {
+extern __thread urge::tls_words urge_tls __attribute__((tls_model("initial-exec"), visibility("hidden")));
+// Top of the identity's own stack, for the trampoline (arch/x86_64/async_preempt.S).
+extern __thread char* urge_async_sp __attribute__((tls_model("initial-exec"), visibility("hidden")));
+extern __thread urge::identity urge_identity __attribute__((tls_model("initial-exec"), visibility("hidden")));
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MIT
+// Idle Ms and Ps, and the rule by which no runnable G is left lying while a P is idle.
+//
+// The goal: as many Ms awake as there is work for, no thundering herd, no M asleep while work waits for it. A waker
+// cannot know who will look next; Go rejected central bookkeeping, direct hand-over of each G, and waking for each G
+// (threads would thrash). The rule (Go's "worker thread parking/unparking"):
+//   1. Whoever makes work visible: publish the work; full fence; if an M spins, it will find it: done. Else, if a P is
+//   idle,
+//      take it and start one spinning M on it. If no P is idle, say so in `need_spinning`.
+//   2. A spinning M that finds work stops spinning, and if it was the last, does 1 as if it had made work.
+//   3. An M that finds nothing: give up its P (under sched.lock), stop spinning; full fence; look at all queues and at
+//      `need_spinning` once more. Something there: take an idle P back and spin again.
+// Why nobody is missed: the waker's store of work comes before its look at `n_spinning` and `n_idle_p`, ours of these
+// before our look at work, a full fence between each pair: not both may miss. A waker that sees no idle P, because ours
+// is not yet put down, leaves `need_spinning`, which we read after it is.
+#include "sched/sched.hpp"
+
+namespace urge {
+
+void put_global(G* g) noexcept {
+  std::lock_guard hold(sched.lock);
+  sched.queue.push_back(g);
+  sched.n_queue.store(sched.queue.n, relaxed);  // a hint; the lock orders the queue
+}
+
+void put_global(gqueue& batch) noexcept {
+  std::lock_guard hold(sched.lock);
+  sched.queue.append(batch);
+  sched.n_queue.store(sched.queue.n, relaxed);  // as above
+}
+
+// `next`: it runs as soon as the current G stops, in what is left of its slice; the one before it goes to the queue's
+// end. A full queue passes its older half on to the global one. Source: Go's runqput, runqputslow. Context: p's owner.
+void put_local(P* p, G* g, bool next) noexcept {
+  if (sched.how.model == sched_model::gm) return put_global(g);
+  if (next) {
+    g = p->runnext.exchange(g, acq_rel);  // [runnext] release: the G
+    if (!g) return;
+  }
+  if (p->queue.put(g)) return;
+  G* half[runq::capacity / 2];
+  const std::uint32_t n = p->queue.grab(half);
+  gqueue batch;
+  for (std::uint32_t i = 0; i < n; ++i) batch.push_back(half[i]);
+  batch.push_back(g);
+  put_global(batch);
+}
+
+void acquire_p(M* m, P* p) noexcept {
+  URGE_ASSERT(!m->p && p->m.load(relaxed) == nullptr, "acquire_p: already has one");
+  m->p = p;
+  p->status.store(p_status::running, relaxed);
+  p->m.store(m, release);  // [p.m] release: the M, for sysmon
+}
+
+P* release_p(M* m) noexcept {
+  P* p = m->p;
+  m->p = nullptr;
+  p->m.store(nullptr, relaxed);
+  p->status.store(p_status::idle, relaxed);
+  return p;
+}
+
+void put_idle_p_locked(P* p) noexcept {
+  p->status.store(p_status::idle, relaxed);
+  p->link = sched.idle_ps;
+  sched.idle_ps = p;
+  sched.n_idle_p.fetch_add(1, seq_cst);  // [idle_p] seq_cst: before the look at need_spinning
+}
+
+P* take_idle_p_locked() noexcept {
+  P* p = sched.idle_ps;
+  if (!p) return nullptr;
+  sched.idle_ps = p->link;
+  p->link = nullptr;
+  sched.n_idle_p.fetch_sub(1, seq_cst);  // [idle_p]
+  // The first P that goes to work must have a sysmon that looks.
+  if (sched.sysmon_until.load(seq_cst) == INT64_MAX) call_sysmon();
+  return p;
+}
+
+void wake_p() noexcept {
+  if (sched.procs == 1 && current_m() && current_m()->p) return;  // the only P is ours
+  std::atomic_thread_fence(seq_cst);  // we: work; fence; look at spinning / they: not spinning; fence; look at work
+  if (sched.n_spinning.load(relaxed) != 0) return;
+  if (sched.n_idle_p.load(relaxed) == 0) {
+    if (sched.need_spinning.load(relaxed) == 0) sched.need_spinning.store(1, seq_cst);  // [need_spinning]
+    if (sched.n_idle_p.load(seq_cst) == 0) return;
+  }
+  std::uint32_t none = 0;
+  if (!sched.n_spinning.compare_exchange_strong(none, 1, seq_cst, relaxed)) return;  // [spinning]
+  P* p;
+  {
+    std::lock_guard hold(sched.lock);
+    p = take_idle_p_locked();
+  }
+  if (!p) {
+    sched.n_spinning.fetch_sub(1, seq_cst);  // [spinning]
+    sched.need_spinning.store(1, seq_cst);   // [need_spinning]
+    return;
+  }
+  sched.need_spinning.store(0, relaxed);
+  start_m(p, true);
+}
+
+// Gives a P to an idle M, or has one made. `spinning`: it is counted in n_spinning already.
+void start_m(P* p, bool spinning) noexcept {
+  M* m;
+  {
+    std::lock_guard hold(sched.lock);
+    m = sched.idle_ms;
+    if (m) {
+      sched.idle_ms = m->link;
+      sched.n_idle_m.fetch_sub(1, relaxed);
+      m->next_p = p;
+      m->next_spinning = spinning;
+    } else {
+      if (sched.n_ms >= sched.how.max_threads)
+        fatal("program exceeds the thread limit (options.max_threads)", sched.n_ms);
+      ++sched.n_ms;
+      p->start_spinning = spinning;
+      p->link = sched.wants_m;
+      sched.wants_m = p;
+    }
+  }
+  if (m)
+    m->park.wake();
+  else
+    call_maker();
+}
+
+// Sleeps until somebody gives this M a P, or a timer is due and a P is idle, or the run ends. One idle M at a time, the
+// poller, sleeps only until the earliest timer.
+void stop_m(M* m) noexcept {
+  for (;;) {
+    m->park.clear();
+    {
+      std::lock_guard hold(sched.lock);
+      if (sched.stopping.load(relaxed)) return;
+      m->next_p = nullptr;
+      m->link = sched.idle_ms;
+      sched.idle_ms = m;
+      sched.n_idle_m.fetch_add(1, relaxed);
+    }
+    std::int64_t until = earliest_timer();
+    M* nobody = nullptr;
+    const bool poll = until != INT64_MAX && sched.poller.compare_exchange_strong(nobody, m, seq_cst, relaxed);
+    if (poll) {
+      sched.poll_until.store(until,
+                             seq_cst);  // [poller] we: poll_until; look at timers / they: timer; look at poll_until
+      const std::int64_t again = earliest_timer();
+      if (again < until) sched.poll_until.store(until = again, seq_cst);
+    }
+    const bool woken = m->park.sleep(poll ? until : os::no_deadline);
+    if (poll) {
+      sched.poller.store(nullptr, seq_cst);  // [poller]
+      sched.poll_until.store(0, seq_cst);
+    }
+    P* p = nullptr;
+    bool due = false;
+    {
+      std::lock_guard hold(sched.lock);
+      if (!woken && !m->next_p) {
+        // Still on the idle list, unless somebody took us off it just now.
+        bool listed = false;
+        for (M** at = &sched.idle_ms; *at; at = &(*at)->link) {
+          if (*at != m) continue;
+          *at = m->link;
+          sched.n_idle_m.fetch_sub(1, relaxed);
+          listed = true;
+          break;
+        }
+        if (listed && !sched.stopping.load(relaxed)) p = take_idle_p_locked(), due = true;
+      }
+    }
+    if (!woken && !due) m->park.sleep();       // whoever took us off the list is about to wake us
+    if (sched.stopping.load(acquire)) return;  // [stopping] acquire
+    if (p) {
+      acquire_p(m, p);
+    } else if (m->next_p) {
+      m->spinning = m->next_spinning;
+      acquire_p(m, m->next_p);
+      m->next_p = nullptr;
+    } else {
+      continue;  // woken for an earlier timer, or every P is busy: sysmon runs the timers then
+    }
+    if (poll) {
+      // From now on nobody sleeps for the timers; sysmon does, if it knows.
+      const std::int64_t next = earliest_timer();
+      if (!due && next < sched.sysmon_until.load(seq_cst)) call_sysmon();
+    }
+    if (due) {
+      const std::int64_t now = monotonic_ns();
+      for (unsigned i = 0; i < sched.procs; ++i)
+        if (all_ps[i].clock.next_when.load(relaxed) <= now) all_ps[i].clock.run(now);
+    }
+    return;
+  }
+}
+
+std::int64_t earliest_timer() noexcept {
+  std::int64_t when = INT64_MAX;
+  for (unsigned i = 0; i < sched.procs; ++i) {
+    const std::int64_t w =
+        all_ps[i].clock.next_when.load(seq_cst);  // [timers.next] seq_cst: after poll_until or sysmon_until
+    if (w < when) when = w;
+  }
+  return when;
+}
+
+void timer_added(std::int64_t when) noexcept {
+  std::atomic_thread_fence(seq_cst);  // we: timer; fence; look at sleepers / they: until; look at timers
+  if (M* m = sched.poller.load(seq_cst)) {
+    if (sched.poll_until.load(seq_cst) <= when) return;
+    bool listed = false;
+    {
+      std::lock_guard hold(sched.lock);
+      for (M** at = &sched.idle_ms; *at; at = &(*at)->link) {
+        if (*at != m) continue;
+        *at = m->link;
+        sched.n_idle_m.fetch_sub(1, relaxed);
+        listed = true;
+        break;
+      }
+    }
+    if (listed) return m->park.wake();  // it looks again
+  }
+  // Our own P looks at its timers at each switch; sysmon stands in for it while its G does not stop.
+  if (when < sched.sysmon_until.load(seq_cst)) call_sysmon();
+}
+
+// A P whose M is lost in a system call goes to whoever can use it. Source: Go's handoffp.
+void hand_off(P* p) noexcept {
+  if (work_waits_for(*p)) {
+    {
+      std::lock_guard hold(sched.lock);
+      ++sched.handoffs;
+    }
+    return start_m(p, false);
+  }
+  std::uint32_t none = 0;
+  if (sched.n_idle_p.load(relaxed) == 0 &&
+      sched.n_spinning.compare_exchange_strong(none, 1, seq_cst, relaxed)) {  // [spinning]
+    sched.need_spinning.store(0, relaxed);
+    return start_m(p, true);
+  }
+  {
+    std::lock_guard hold(sched.lock);
+    if (sched.queue.n == 0 || sched.stopping.load(relaxed)) {
+      put_idle_p_locked(p);
+      p = nullptr;
+    }
+  }
+  if (p) return start_m(p, false);
+  std::atomic_thread_fence(seq_cst);  // we: P idle; fence; look at need_spinning / they: need_spinning; look at idle Ps
+  if (sched.need_spinning.load(relaxed) != 0) wake_p();
+  timer_added(earliest_timer());
+}
+
+}  // namespace urge

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+// Which G runs next: the loop of an M on its g0, and the part of it that a G does itself when it stops.
+// Source: Go's schedule, findRunnable, stealWork, execute (proc.go).
+#include "sched/sched.hpp"
+
+#include <numeric>
+
+namespace urge {
+
+namespace {
+
+constexpr std::uint32_t global_interval = 61;  // prime, as Go: two Gs that spawn each other cannot stay in step with it
+
+bool gm() noexcept { return sched.how.model == sched_model::gm; }
+
+// Takes a batch of global Gs: the first is returned, the others go to p's queue. `max` 0: a fair share.
+// Context: sched.lock held.
+G* get_global_locked(P* p, std::uint64_t max) noexcept {
+  std::uint64_t n = sched.queue.n;
+  if (n == 0) return nullptr;
+  std::uint64_t share = n / sched.procs + 1;
+  if (share > runq::capacity / 2) share = runq::capacity / 2;
+  if (max != 0 && share > max) share = max;
+  if (gm()) share = 1;
+  if (share > n) share = n;
+  G* first = sched.queue.pop_front();
+  std::uint64_t taken = 1;
+  for (; taken < share; ++taken) {
+    G* g = sched.queue.first;
+    if (!p->queue.put(g)) break;
+    sched.queue.first = g->link, --sched.queue.n;
+    if (!sched.queue.first) sched.queue.last = nullptr;
+  }
+  add_own(p->count.global_gets, taken);
+  sched.n_queue.store(sched.queue.n, relaxed);  // a hint; the lock orders the queue
+  return first;
+}
+
+G* get_global(P* p, std::uint64_t max) noexcept {
+  if (sched.n_queue.load(relaxed) == 0) return nullptr;
+  std::lock_guard hold(sched.lock);
+  return get_global_locked(p, max);
+}
+
+// Runs this P's timers if the first is due. Costs one load when it is not.
+void run_due_timers(P* p, std::uint64_t now) noexcept {
+  if (p->clock.next_tick.load(relaxed) <= now) [[unlikely]]
+    p->clock.run(monotonic_ns());
+}
+
+// Takes half of another P's queue into ours; returns one of them. On the last round also its runnext.
+G* steal_from(P* p, P* victim, bool runnext_too) noexcept {
+  G* batch[runq::capacity / 2];
+  std::uint32_t n = victim->queue.grab(batch, runq::capacity / 2);
+  if (n == 0) {
+    if (!runnext_too) return nullptr;
+    G* g = victim->runnext.load(relaxed);
+    if (!g) return nullptr;
+    if (victim->status.load(relaxed) == p_status::running) {
+      // Its owner is likely to run it at once: a hand-over by channel takes some 50 ns. Leave it that chance.
+      const std::uint64_t until = ticks() + ns_to_ticks(3000);
+      while (ticks() < until) _mm_pause();
+    }
+    if (!victim->runnext.compare_exchange_strong(g, nullptr, acq_rel, relaxed))
+      return nullptr;  // [runnext] acquire: the G
+    batch[0] = g, n = 1;
+  }
+  // Ours is empty and only its owner puts, so there is room for all.
+  for (std::uint32_t i = 0; i + 1 < n; ++i) p->queue.put(batch[i]);
+  add_own(p->count.steals, std::uint64_t{1});
+  add_own(p->count.stolen, std::uint64_t{n});
+  return batch[n - 1];
+}
+
+// Four rounds over all Ps in a random order that visits each once: start + k * step with step coprime to their number.
+// Source: Go's randomOrder. `timers_ran`: timers of others were due, so there may be work in our own queue now.
+G* steal_work(M* m, bool& timers_ran) noexcept {
+  P* p = m->p;
+  const unsigned n = sched.procs;
+  for (int round = 0; round < 4; ++round) {
+    const bool last = round == 3;
+    unsigned step = 1 + p->random.below(n);
+    while (std::gcd(step, n) != 1) step = step % n + 1;
+    unsigned at = p->random.below(n);
+    for (unsigned k = 0; k < n; ++k, at = (at + step) % n) {
+      P* victim = &all_ps[at];
+      if (sched.stopping.load(relaxed)) return nullptr;
+      if (victim == p) continue;
+      if (last) {
+        const std::int64_t now = monotonic_ns();
+        if (victim->clock.next_when.load(relaxed) <= now && victim->clock.run(now) != 0) {
+          timers_ran = true;
+          if (G* g = p->runnext.exchange(nullptr, acq_rel)) return g;  // [runnext] acquire: the G
+        }
+      }
+      if (victim->status.load(relaxed) == p_status::idle) continue;
+      if (G* g = steal_from(p, victim, last)) return g;
+    }
+  }
+  return nullptr;
+}
+
+bool any_work() noexcept {
+  if (sched.n_queue.load(relaxed) != 0) return true;
+  for (unsigned i = 0; i < sched.procs; ++i)
+    if (all_ps[i].queue.size() != 0 || all_ps[i].runnext.load(relaxed)) return true;
+  return false;
+}
+
+// Blocks until there is a G for this M. A null G: the run is over.
+picked find_runnable(M* m) noexcept {
+  for (;;) {
+    if (sched.stopping.load(acquire) || m->orphan) return {};  // [stopping] acquire
+    if (!m->p) {
+      stop_m(m);
+      continue;
+    }
+    P* p = m->p;
+    const std::uint64_t now = ticks();
+    if (const picked next = pick_next(m, now); next.g) return next;
+    if (gm()) {
+      // One queue: nothing to steal, so nobody spins; the timers of all Ps are everybody's.
+      bool ran = false;
+      const std::int64_t t = monotonic_ns();
+      for (unsigned i = 0; i < sched.procs; ++i)
+        if (all_ps[i].clock.next_when.load(relaxed) <= t) ran = all_ps[i].clock.run(t) != 0 || ran;
+      if (ran) continue;
+    } else if (m->spinning || 2 * sched.n_spinning.load(relaxed) < sched.procs - sched.n_idle_p.load(relaxed)) {
+      if (!m->spinning) become_spinning(m);
+      bool timers_ran = false;
+      if (G* g = steal_work(m, timers_ran)) return {g, false};
+      if (timers_ran) continue;
+    }
+    {
+      std::lock_guard hold(sched.lock);
+      if (G* g = get_global_locked(p, 0)) return {g, false};
+      if (!m->spinning && sched.need_spinning.load(relaxed) != 0) {
+        become_spinning(m);
+        continue;
+      }
+      release_p(m);
+      put_idle_p_locked(p);
+    }
+    // The other half of the wake-up rule (idle.cpp): from here on nobody counts on us, so look once more.
+    if (m->spinning) {
+      m->spinning = false;
+      sched.n_spinning.fetch_sub(1, seq_cst);  // [spinning]
+    }
+    std::atomic_thread_fence(
+        seq_cst);  // we: not spinning, P idle; fence; look at work / they: work; fence; look at spinning
+    if (any_work() || sched.need_spinning.load(relaxed) != 0) {
+      std::lock_guard hold(sched.lock);
+      if (P* again = take_idle_p_locked()) {
+        acquire_p(m, again);
+        become_spinning(m);
+        continue;
+      }
+    }
+    stop_m(m);
+  }
+}
+
+}  // namespace
+
+bool work_waits_for(const P& p) noexcept {
+  return sched.n_queue.load(relaxed) != 0 || p.runnext.load(relaxed) || p.queue.size() != 0 ||
+         p.clock.next_tick.load(relaxed) <= ticks();
+}
+
+picked pick_next(M* m, std::uint64_t now) noexcept {
+  P* p = m->p;
+  if (!p || sched.stopping.load(relaxed)) return {};
+  run_due_timers(p, now);
+  if (gm()) return {get_global(p, 1), false};
+  if (p->schedtick.load(relaxed) % global_interval == 0 || p->preempt_wanted()) {
+    // A slice that has run out ends a chain of inheritances too: without this, Gs that spawn each other through
+    // `runnext` would keep the rest waiting for ever (golang/go#52934). The heir goes behind the others.
+    if (p->preempt_wanted())
+      if (G* heir = p->runnext.exchange(nullptr, acq_rel)) put_local(p, heir, false);  // [runnext] acquire: the G
+    if (p->schedtick.load(relaxed) % global_interval == 0)
+      if (G* g = get_global(p, 1)) return {g, false};
+  }
+  if (p->runnext.load(relaxed)) {
+    if (G* g = p->runnext.exchange(nullptr, acq_rel))
+      return {g, true};  // [runnext] acquire: the G; a thief may have been quicker
+  }
+  if (G* g = p->queue.get()) return {g, false};
+  return {get_global(p, 0), false};
+}
+
+void take_over(M* m, picked next, std::uint64_t now) noexcept {
+  P* p = m->p;
+  G* g = next.g;
+  set_status(g->status, g_status::runnable, g_status::running);
+  const std::uint64_t waited = now - g->runnable_since.load(relaxed);
+  if (static_cast<std::int64_t>(waited) > 0 && waited > g->max_wait.load(relaxed)) g->max_wait.store(waited, relaxed);
+  g->run_start.store(now, relaxed);
+  add_own(p->count.switches, std::uint64_t{1});
+  if (!next.inherit) {
+    std::uint32_t tick = p->schedtick.load(relaxed) + 1;
+    if (tick == 0) tick = 1;  // 0 is "no request"
+    // Shares by weight with slices of at most four quanta: the heaviest gets them all, the others in proportion.
+    const std::uint64_t top = sched.max_weight.load(relaxed);
+    std::uint64_t length = sched.quantum * g->weight;
+    if (top > 4) length = length * 4 / top;
+    p->slice_length.store(length, relaxed);
+    p->slice_start.store(now, relaxed);
+    p->schedtick.store(tick, release);  // [schedtick] release: start and length of this slice
+  }
+  identity* runs_under = g->own ? g->own : m->loan;
+  __atomic_store_n(runs_under->yield_wanted, 0u, __ATOMIC_RELAXED);
+  if (g->context) return;
+  // The first time: only now it needs a stack.
+  if (!g->stk) {
+    int error = 0;
+    stack_class* klass = stack_class_of(g->stack_size);
+    if (p->n_free_stacks != 0 && p->free_stacks[p->n_free_stacks - 1].klass == klass)
+      g->stk = p->free_stacks[--p->n_free_stacks];
+    else if (klass)
+      g->stk = take_stack(klass, error);
+    if (!g->stk) fatal_syscall("a stack for a G (mmap, or vm.max_map_count reached by its guards)", error);
+  }
+  g->context = arch::make(g->stk.top() - 64, g->stk.size - 64, first_frame);
+}
+
+void m_loop(M* m) noexcept {
+  for (;;) {
+    const picked next = find_runnable(m);
+    if (m->spinning) {
+      m->spinning = false;
+      // The last spinner that finds work looks for a successor, for there may be more.
+      if (sched.n_spinning.fetch_sub(1, seq_cst) == 1 && next.g) wake_p();  // [spinning]
+    }
+    if (!next.g) return;
+    take_over(m, next, ticks());
+    switch_to(m, nullptr, next.g, {});
+  }
+}
+
+}  // namespace urge

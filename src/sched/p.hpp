@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+// P: the right to run Gs, of which there are `procs`, with a run queue and caches. Ps are never freed.
+#pragma once
+#include "base/rng.hpp"
+#include "sched/gqueue.hpp"
+#include "sched/runq.hpp"
+#include "sched/timers.hpp"
+
+namespace urge {
+
+// Counters of a P: written by its owner only, summed by anyone.
+struct p_counters {
+  atomic<std::uint64_t> spawned{0}, finished{0}, switches{0}, steals{0}, stolen{0}, global_gets{0}, cooperative{0},
+      async{0}, promoted{0}, identities_taken{0};
+};
+
+struct alignas(64) P {
+  // --- const after start ---
+  unsigned id = 0;
+
+  // --- whoever owns it by its status ---
+  atomic<p_status> status{p_status::idle};  // [p.status]
+  atomic<M*> m{nullptr};
+  P* link = nullptr;            // in a list of sched's
+  bool start_spinning = false;  // for the M that is being made for it
+  rng random{1};
+  G* free_gs = nullptr;
+  unsigned n_free_gs = 0;
+  stack free_stacks[16];
+  unsigned n_free_stacks = 0;
+  p_counters count;
+
+  // --- the slice: written by the owner at each switch, read by sysmon ---
+  alignas(64) atomic<std::uint32_t> schedtick{0};  // number of the slice
+  atomic<std::uint32_t> syscalltick{0};
+  atomic<std::uint64_t> slice_start{0};   // tick
+  atomic<std::uint64_t> slice_length{0};  // ticks
+  // --- written by sysmon (and by whoever wants the P back), read by the owner and the handler ---
+  atomic<std::uint32_t> request{0};      // the slice that is to end; a request dies with its slice
+  atomic<std::int64_t> slice_end_ns{0};  // when it ran out, for the latency histogram
+
+  atomic<G*> runnext{nullptr};  // owner sets, any M may take
+  runq queue;
+  timers clock;
+
+  // The slice numbers skip 0, which is "no request".
+  bool preempt_wanted() const noexcept { return request.load(relaxed) == schedtick.load(relaxed); }
+};
+
+}  // namespace urge

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+// Stopping and going on: a G that waits, gives way, is preempted or ends; and making a waiting one runnable.
+// All run on the G's own stack with locks > 0, pick the next G themselves and switch straight to it; g0 is only visited
+// when this P has nothing to run.
+#include "sched/sched.hpp"
+
+#include "sched/sanitizer.hpp"
+
+namespace urge {
+
+namespace {
+
+// Leaves `g` for whatever comes next on this M.
+void leave_for_next(G* g, std::uint64_t now, after_switch after) noexcept {
+  M* m = g->m;
+  account(g, now);
+  const picked next = pick_next(m, now);
+  if (next.g) take_over(m, next, now);
+  switch_to(m, g, next.g, after);
+}
+
+// After the switch: the G may be given to others.
+void publish_global(M*, G* g, void*) noexcept {
+  set_status(g->status, g_status::preempted, g_status::runnable);
+  put_global(g);
+  wake_p();
+}
+void publish_local(M* m, G* g, void*) noexcept {
+  set_status(g->status, g_status::preempted, g_status::runnable);
+  put_local(m->p, g, false);
+  wake_p();
+}
+void drop_limited(M*, G* g, void*) noexcept {
+  // What it holds stays behind: stack, identity and whatever they refer to are kept until the run ends.
+  set_status(g->status, g_status::preempted, g_status::dead);
+  finish_task(g, detail::outcome::killed);
+}
+
+bool over_limit(const G* g) noexcept { return g->cpu_limit != 0 && g->cpu.load(relaxed) >= g->cpu_limit; }
+
+// A slice that has run out: always to the end of the global queue, so that Ps with many Gs share with those with few.
+void preempt(G* g, std::uint64_t now) noexcept {
+  account(g, now);
+  set_status(g->status, g_status::running, g_status::preempted);
+  g->runnable_since.store(now, relaxed);
+  const bool end = over_limit(g) && hook.may_end(*g);
+  leave_for_next(g, now, {nullptr, end ? drop_limited : publish_global, nullptr});
+}
+
+}  // namespace
+
+void park(G* g, wait_reason why, void (*unlock)(M*, G*, void*) noexcept, void* arg) noexcept {
+  const std::uint64_t now = ticks();
+  g->reason.store(why, relaxed);
+  g->waiting_since.store(now, relaxed);
+  set_status(g->status, g_status::running, g_status::waiting);
+  leave_for_next(g, now, {nullptr, unlock, arg});
+}
+
+void ready(G* g) noexcept {
+  g->reason.store(wait_reason::none, relaxed);
+  g->runnable_since.store(ticks(), relaxed);
+  set_status(g->status, g_status::waiting, g_status::runnable);
+  M* m = current_m();
+  if (m && m->p)
+    put_local(m->p, g, true);
+  else
+    put_global(g);
+  wake_p();
+}
+
+void give_way(G* g, bool to_global) noexcept {
+  M* m = g->m;
+  if (!sched.stopping.load(relaxed) && !work_waits_for(*m->p)) return;
+  const std::uint64_t now = ticks();
+  set_status(g->status, g_status::running, g_status::preempted);
+  g->runnable_since.store(now, relaxed);
+  leave_for_next(g, now, {nullptr, to_global ? publish_global : publish_local, nullptr});
+}
+
+void preempt_by_flag(G* g) noexcept {
+  P* p = g->m->p;
+  if (!sched.stopping.load(relaxed)) {
+    add_own(p->count.cooperative, std::uint64_t{1});
+    add_own(g->n_cooperative, std::uint64_t{1});
+    add_preempt_latency(monotonic_ns() - p->slice_end_ns.load(relaxed));
+  }
+  preempt(g, ticks());
+}
+
+void preempt_by_signal(G* g) noexcept {
+  P* p = g->m->p;
+  if (!sched.stopping.load(relaxed)) {
+    add_own(p->count.async, std::uint64_t{1});
+    add_own(g->n_async, std::uint64_t{1});
+    add_preempt_latency(monotonic_ns() - p->slice_end_ns.load(relaxed));
+  }
+  g->stopped_by_signal = true;
+  preempt(g, ticks());
+  g->stopped_by_signal = false;
+}
+
+namespace {
+void free_after_switch(M* m, G* g, void*) noexcept { release_g(m, g); }
+}  // namespace
+
+void end_g(G* g) noexcept {
+  add_own(g->m->p->count.finished, std::uint64_t{1});
+  set_status(g->status, g_status::running, g_status::dead);
+  leave_for_next(g, ticks(), {nullptr, free_after_switch, nullptr});
+  __builtin_unreachable();
+}
+
+}  // namespace urge

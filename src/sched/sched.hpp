@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+// The scheduler's global state, and what the layers above call: the folder's front header.
+#pragma once
+#include <urge/runtime.hpp>
+
+#include "base/clock.hpp"
+#include "base/lock.hpp"
+#include "sched/current.hpp"
+#include "sched/g.hpp"
+#include "sched/gqueue.hpp"
+#include "sched/m.hpp"
+#include "sched/p.hpp"
+
+namespace urge {
+
+inline constexpr unsigned max_procs = 1024;
+
+struct scheduler {
+  // --- const during a run ---
+  options how;
+  unsigned procs = 0;
+  std::uint64_t quantum = 0;  // ticks
+  std::uint64_t run_id = 0;
+
+  // --- lock ---
+  raw_lock lock;
+  gqueue queue;  // global run queue
+  P* idle_ps = nullptr;
+  M* idle_ms = nullptr;
+  P* wants_m = nullptr;   // Ps for which the maker shall start an M
+  unsigned n_ms = 0;      // Ms alive or being made
+  M* all_ms = nullptr;    // that have started and not ended
+  M* ended_ms = nullptr;  // whose threads are to be joined
+  G* free_gs = nullptr;
+  std::uint64_t n_free_gs = 0;
+  std::uint64_t handoffs = 0;
+  std::uint64_t n_heavy = 0;  // live Gs of a weight above 4
+  std::uint64_t foreign_gets = 0;
+
+  // --- written under lock, read by anyone ---
+  atomic<std::uint64_t> n_queue{0};  // = queue.n
+  atomic<std::uint32_t> n_idle_p{0};
+  atomic<std::uint32_t> n_idle_m{0};
+  atomic<std::uint32_t> max_weight{1};  // of the live Gs, while n_heavy > 0; else at most 4
+
+  // --- anyone ---
+  atomic<std::uint32_t> n_spinning{0};
+  atomic<std::uint32_t> need_spinning{0};
+  atomic<std::uint64_t> next_id{1};
+  atomic<std::uint64_t> live{0};
+  atomic<bool> stopping{false};
+  atomic<bool> main_left{false};       // the main G has left by this_g::exit: the run goes on until all have ended
+  atomic<std::int64_t> poll_until{0};  // the moment until which one idle M sleeps for the timers; 0: none does
+  atomic<M*> poller{nullptr};          // that M
+
+  // --- notes to threads above (data below, behaviour above) ---
+  atomic<std::uint32_t> sysmon_word{0};  // counts calls; sysmon sleeps on it
+  atomic<std::int64_t> sysmon_until{0};  // when sysmon will look by itself; INT64_MAX: it sleeps until called
+  atomic<std::uint32_t> maker_word{0};   // counts calls; the maker sleeps on it
+  atomic<std::uint32_t> ms_word{0};      // counts ends of Ms; the end of a run sleeps on it
+};
+extern scheduler sched;
+extern P all_ps[max_procs];
+
+// --- hooks: set once by the composition root, before the first M; never null; noexcept ---
+struct hooks {
+  // The M is about to schedule for the first time, or for the last time has; on its own thread, on g0.
+  void (*m_start)(M&) noexcept;
+  void (*m_stop)(M&) noexcept;
+  // A G has ended: its identity, if it carried one, is free. On its M, after the switch away from it.
+  void (*identity_free)(identity*) noexcept;
+  // Has the G, stopped by signal, left libc and the loader? Only such a one may be ended for good.
+  bool (*may_end)(const G&) noexcept;
+};
+extern hooks hook;
+
+void call_sysmon() noexcept;
+void call_maker() noexcept;
+
+// --- the runtime's critical section of a G ---
+// Enters: from here on the G is not preempted, and g->m is its M. Throws std::logic_error outside a G.
+G* enter(const char* function);
+// The same where being outside a G is allowed: null there.
+G* enter_if_g() noexcept;
+// Leaves; gives way if the slice has run out meanwhile.
+void leave(G*) noexcept;
+
+// --- park.cpp: stopping and going on. Context: a G inside enter/leave ---
+// Stops the calling G until `ready`; `unlock` runs once its context is saved.
+void park(G*, wait_reason, void (*unlock)(M*, G*, void*) noexcept, void* arg) noexcept;
+// Makes a waiting G runnable: in the caller's `runnext` if it is a G, else on the global queue.
+void ready(G*) noexcept;
+// Goes behind the Gs of this P (`to_global`: of all Ps). Returns at once if nobody waits.
+void give_way(G*, bool to_global) noexcept;
+// The same because the slice has run out: counted, and always behind the Gs of all Ps.
+void preempt_by_flag(G*) noexcept;
+// The same in the landing of a stop by signal. The G goes on with what it was interrupted in.
+void preempt_by_signal(G*) noexcept;
+// Ends the calling G for good; `how` has been told to its joiners.
+[[noreturn]] void end_g(G*) noexcept;
+inline void clear_yield_wanted(M* m) noexcept {
+  __atomic_store_n(m->bound.load(relaxed)->yield_wanted, 0u, __ATOMIC_RELAXED);
+}
+
+// --- switch.cpp ---
+// Switches from `prev` (null: g0) to `next` (null: g0). Returns when somebody switches back, perhaps on another M.
+void switch_to(M*, G* prev, G* next, after_switch) noexcept;
+void first_frame(arch::transfer) noexcept;  // entry of a new G
+[[noreturn]] void run_job(G*) noexcept;     // spawn.cpp: the rest of it
+// Puts G's CPU time up to now.
+void account(G*, std::uint64_t now) noexcept;
+
+// --- loop.cpp ---
+// The scheduler loop of an M, on its g0, until the run ends.
+void m_loop(M*) noexcept;
+struct picked {
+  G* g = nullptr;
+  bool inherit = false;  // runs in what is left of the slice of the G that made it runnable
+};
+// The next G without waiting: this P's queues, then the global one. g null: nothing here.
+picked pick_next(M*, std::uint64_t now) noexcept;
+// Makes a picked G the M's own: status, slice, stack. Afterwards switch_to it.
+void take_over(M*, picked, std::uint64_t now) noexcept;
+// Would anybody run on this P if its G stopped?
+bool work_waits_for(const P&) noexcept;
+
+// --- idle.cpp ---
+void put_local(P*, G*, bool next) noexcept;
+void put_global(G*) noexcept;
+void put_global(gqueue&) noexcept;
+// Somebody has made work visible: see that an M comes for it.
+void wake_p() noexcept;
+void start_m(P*, bool spinning) noexcept;
+void stop_m(M*) noexcept;
+void acquire_p(M*, P*) noexcept;
+P* release_p(M*) noexcept;
+void hand_off(P*) noexcept;
+P* take_idle_p_locked() noexcept;
+void put_idle_p_locked(P*) noexcept;
+// The earliest timer has changed: whoever sleeps until it must know.
+void timer_added(std::int64_t when) noexcept;
+std::int64_t earliest_timer() noexcept;
+inline void become_spinning(M* m) noexcept {
+  m->spinning = true;
+  sched.n_spinning.fetch_add(1, seq_cst);  // [spinning] seq_cst: see the rule in idle.cpp
+  sched.need_spinning.store(0, seq_cst);
+}
+
+// --- spawn.cpp ---
+G* new_g(detail::task*, const go_options&, P*) noexcept;
+void release_g(M*, G*) noexcept;  // dead: its stack, identity and descriptor become free
+void finish_task(G*, detail::outcome) noexcept;
+inline constexpr std::uint64_t main_id = 1;
+// The run is over: every M comes to an end as soon as it is in the scheduler.
+void begin_stop() noexcept;
+
+// --- syscall.cpp ---
+void enter_syscall(G*) noexcept;
+void exit_syscall(G*) noexcept;
+bool retake(P*) noexcept;
+
+// --- used by preempt/ ---
+void add_preempt_latency(std::int64_t ns) noexcept;
+void reset_latency() noexcept;
+latency_histogram read_latency() noexcept;
+
+}  // namespace urge

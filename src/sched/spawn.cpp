@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+// The life of a G: descriptor, start, first frame, end. Descriptors are cached per P and in `sched`; a stack is taken
+// at the first run only, so a million runnable Gs are a million descriptors.
+#include <urge/go.hpp>
+
+#include <sys/mman.h>
+
+#include <cstring>
+#include <new>
+
+#include "sched/sanitizer.hpp"
+#include "sched/waitq.hpp"
+
+namespace urge {
+
+namespace slabs {
+atomic<G*> table[max_slabs];
+atomic<std::size_t> made{0};
+}  // namespace slabs
+
+namespace {
+
+// Context: sched.lock held.
+G* make_g_locked() noexcept {
+  const std::size_t i = slabs::made.load(relaxed);  // written under sched.lock only
+  if (i / slabs::per_slab >= slabs::max_slabs) return nullptr;
+  atomic<G*>& slab = slabs::table[i / slabs::per_slab];
+  if (i % slabs::per_slab == 0) {
+    void* memory = os::map(sizeof(G) * slabs::per_slab, false);
+    if (os::failed(memory)) return nullptr;
+    slab.store(static_cast<G*>(memory), relaxed);
+  }
+  G* g = new (slab.load(relaxed) + i % slabs::per_slab) G;
+  slabs::made.store(i + 1, release);  // [slabs] release: the G
+  return g;
+}
+
+// A heavy G lengthens its own slice and shortens all others', see take_over.
+void count_weight_locked(std::uint32_t weight, int by) noexcept {
+  if (weight <= 4) return;
+  sched.n_heavy += static_cast<std::uint64_t>(static_cast<std::int64_t>(by));
+  if (sched.n_heavy == 0)
+    sched.max_weight.store(1, relaxed);
+  else if (weight > sched.max_weight.load(relaxed))
+    sched.max_weight.store(weight, relaxed);
+}
+
+}  // namespace
+
+G* take_g(P* p) noexcept {
+  if (p && p->free_gs) {
+    G* g = p->free_gs;
+    p->free_gs = g->link, --p->n_free_gs;
+    return g;
+  }
+  std::lock_guard hold(sched.lock);
+  if (p && sched.free_gs) {
+    // A batch, so that the lock is taken once for many.
+    while (sched.free_gs && p->n_free_gs < 32) {
+      G* g = sched.free_gs;
+      sched.free_gs = g->link, --sched.n_free_gs;
+      g->link = p->free_gs;
+      p->free_gs = g, ++p->n_free_gs;
+    }
+    G* g = p->free_gs;
+    p->free_gs = g->link, --p->n_free_gs;
+    return g;
+  }
+  if (!p && sched.free_gs) {
+    G* g = sched.free_gs;
+    sched.free_gs = g->link, --sched.n_free_gs;
+    return g;
+  }
+  return make_g_locked();
+}
+
+void put_g(P* p, G* g) noexcept {
+  if (p) {
+    g->link = p->free_gs;
+    p->free_gs = g;
+    if (++p->n_free_gs < 64) return;
+    std::lock_guard hold(sched.lock);
+    while (p->n_free_gs > 32) {
+      G* f = p->free_gs;
+      p->free_gs = f->link, --p->n_free_gs;
+      f->link = sched.free_gs;
+      sched.free_gs = f, ++sched.n_free_gs;
+    }
+    return;
+  }
+  std::lock_guard hold(sched.lock);
+  g->link = sched.free_gs;
+  sched.free_gs = g, ++sched.n_free_gs;
+}
+
+G* new_g(detail::task* job, const go_options& how, P* p) noexcept {
+  G* g = take_g(p);
+  if (!g) return nullptr;
+  if (g->status.load(relaxed) == g_status::dead) set_status(g->status, g_status::dead, g_status::idle);
+  g->locks.store(1, relaxed);  // until its first frame
+  g->guards.store(0, relaxed);
+  g->user_handlers.store(0, relaxed);
+  g->context = nullptr;
+  g->own = nullptr;
+  g->eh = {};
+  g->job = job;
+  g->stopped_by_signal = g->limited = false;
+  g->stack_size = how.stack_size ? how.stack_size : sched.how.stack_size;
+  g->weight = how.weight;
+  g->cpu_limit = how.cpu_limit.count() > 0 ? ns_to_ticks(how.cpu_limit.count()) : 0;
+  const std::size_t n = std::min(how.name.size(), sizeof g->name - 1);
+  std::memcpy(g->name, how.name.data(), n);
+  g->name[n] = 0;
+  for (auto* word : {&g->cpu, &g->run_start, &g->max_wait, &g->n_cooperative, &g->n_async, &g->n_promoted})
+    word->store(0, relaxed);
+  g->reason.store(wait_reason::none, relaxed);
+  g->waiting_on.store(nullptr, relaxed);
+  g->runnable_since.store(ticks(), relaxed);
+  g->id = sched.next_id.fetch_add(1, relaxed);
+  job->id = g->id;
+  job->g = g;
+  if (g->weight > 4) {
+    std::lock_guard hold(sched.lock);
+    count_weight_locked(g->weight, 1);
+  }
+  set_status(g->status, g_status::idle, g_status::runnable);
+  return g;
+}
+
+void release_g(M* m, G* g) noexcept {
+  sanitizer::ended(g);
+  P* p = m->p;
+  if (g->weight > 4) {
+    std::lock_guard hold(sched.lock);
+    count_weight_locked(g->weight, -1);
+  }
+  if (g->own) hook.identity_free(std::exchange(g->own, nullptr));
+  if (g->stk) {
+    if (p && p->n_free_stacks < std::size(p->free_stacks))
+      p->free_stacks[p->n_free_stacks++] = g->stk;
+    else
+      put_stack(g->stk);
+    g->stk = {};
+  }
+  g->context = nullptr;
+  put_g(p, g);
+}
+
+void finish_task(G* g, detail::outcome how) noexcept {
+  detail::task& t = *g->job;
+  gqueue woken;
+  {
+    std::lock_guard hold(lock_of(t.joiners));
+    t.cpu_ns = ticks_to_ns(g->cpu.load(relaxed));
+    t.info = {g->n_cooperative.load(relaxed), g->n_async.load(relaxed), g->n_promoted.load(relaxed),
+              ticks_to_ns(g->max_wait.load(relaxed)), false};
+    t.g = nullptr;
+    t.state.store(how, release);  // [task.state] release: the result
+    while (waiter* w = pop(t.joiners)) woken.push_back(w->record->g);
+  }
+  while (G* j = woken.pop_front()) ready(j);
+}
+
+void begin_stop() noexcept {
+  sched.stopping.store(true, seq_cst);  // [stopping] release
+  for (;;) {
+    M* m;
+    {
+      std::lock_guard hold(sched.lock);
+      m = sched.idle_ms;
+      if (!m) break;
+      sched.idle_ms = m->link;
+      sched.n_idle_m.fetch_sub(1, relaxed);
+    }
+    m->park.wake();
+  }
+  call_sysmon();
+  // The caller of `run` waits here.
+  sched.ms_word.fetch_add(1, release);  // [ms.word]
+  os::futex_wake(sched.ms_word, INT32_MAX);
+}
+
+// The first frame of every G, on its own stack.
+void run_job(G* g) noexcept {
+  std::atomic_signal_fence(seq_cst);
+  g->locks.store(0, relaxed);
+  auto how = detail::outcome::finished;
+  try {
+    g->job->invoke();
+  } catch (const detail::unwind_g&) {
+    how = detail::outcome::exited;
+  }
+  add_own(g->locks, 1u);
+  std::atomic_signal_fence(seq_cst);  // as in enter
+  if (g->status.load(relaxed) == g_status::syscall) exit_syscall(g);
+  account(g, ticks());
+  finish_task(g, how);
+  // The last reference may run the user's destructors: as a preemptible G, not in the runtime.
+  std::atomic_signal_fence(seq_cst);
+  g->locks.store(0, relaxed);
+  g->job->drop();
+  add_own(g->locks, 1u);
+  std::atomic_signal_fence(seq_cst);
+  if (g->status.load(relaxed) == g_status::syscall) exit_syscall(g);
+  g->job = nullptr;
+  if (g->id == main_id && how == detail::outcome::exited)
+    sched.main_left.store(true, seq_cst);                   // [main] we: left; look at live
+  const bool last = sched.live.fetch_sub(1, seq_cst) == 1;  // [main] they: live; look at left
+  if ((g->id == main_id && how == detail::outcome::finished) || (last && sched.main_left.load(seq_cst))) begin_stop();
+  end_g(g);
+}
+
+}  // namespace urge

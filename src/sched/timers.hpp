@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// Timers of one P: a pairing heap through nodes that their users own, so that arming one allocates nothing. Any M may
+// run the expired ones of any P. A node's function runs under the heap's lock, without preemption: it makes a G
+// runnable or puts a value into a channel's buffer, nothing else; so whoever has removed a node knows that its function
+// is over. Source: Fredman, Sedgewick, Sleator, Tarjan, "The pairing heap", 1986.
+#pragma once
+#include <cstdint>
+
+#include "base/lock.hpp"
+
+namespace urge {
+
+struct timers;
+
+struct timer_node {
+  std::int64_t when = 0;  // monotonic ns
+  void (*fire)(timer_node*) noexcept = nullptr;
+  atomic<timers*> home{nullptr};  // the heap it is in or was in last; written under that heap's lock
+  bool armed = false;             // in it now; home's lock
+  timer_node* child = nullptr;
+  timer_node* sibling = nullptr;
+  timer_node* prev = nullptr;  // parent if first child, else the sibling before
+};
+
+struct timers {
+  raw_lock lock;
+  timer_node* root = nullptr;                   // lock
+  atomic<std::int64_t> next_when{INT64_MAX};    // written under lock; read by anyone, as a hint
+  atomic<std::uint64_t> next_tick{UINT64_MAX};  // the same moment on the tick counter, for the cheap look in the loop
+  atomic<std::uint64_t> fired{0};               // written under lock
+
+  // True: it is the earliest now, so whoever sleeps until the earliest must be told.
+  bool add(timer_node*) noexcept;
+  // Runs what has expired by `now`; returns how many.
+  unsigned run(std::int64_t now) noexcept;
+
+  // lock is held:
+  void remove_locked(timer_node*) noexcept;
+  void set_next_locked() noexcept;
+  // Empties the heap without firing anything. Context: the end of a run.
+  void clear() noexcept;
+};
+
+// Takes it out of whichever heap it is in. True: it was pending, and will not fire. False: it had fired or was never
+// armed, and its function is over. Context: any thread, preemption held off.
+bool remove_timer(timer_node*) noexcept;
+
+}  // namespace urge

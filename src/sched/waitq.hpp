@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// Waiting: what mutexes, channels, joins and all other primitives are made of (docs/protocols/parking.md).
+//
+// A waiting G lies in one or more wait lists by nodes on its own stack, and perhaps in a timer heap by its record.
+// Whoever wants to wake it takes a node off a list under that list's lock and then claims the record: one
+// compare-exchange, for there may be several lists, and a timer. Who wins sets `winner` and makes the G runnable; who
+// loses goes to the next node. The G itself takes its other nodes off their lists when it runs again.
+//   record.claimed   0 -> 1 by the winner
+//   waiter.list      under that list's lock; null: not on it
+// Order of locks: list, then timers. A timer's function takes no list's lock.
+#pragma once
+#include <urge/detail/wait_list.hpp>
+
+#include "sched/sched.hpp"
+
+namespace urge {
+
+struct wait_record;
+
+namespace detail {
+struct waiter {
+  waiter* next = nullptr;
+  waiter* prev = nullptr;
+  wait_list* list = nullptr;
+  wait_record* record = nullptr;
+  void* data = nullptr;     // what the primitive needs: the value to hand over, the mode that is waited for
+  std::uint32_t index = 0;  // of the case in a select
+  bool granted = false;     // set by the waker: what was waited for has been handed over
+};
+}  // namespace detail
+using detail::wait_list;
+using detail::waiter;
+
+struct wait_record {
+  G* g = nullptr;
+  atomic<std::uint32_t> claimed{0};
+  waiter* winner = nullptr;  // written by who claims; null: the timer
+  waiter* nodes = nullptr;
+  std::uint32_t n = 0;
+  timer_node timer;
+};
+
+inline raw_lock& lock_of(wait_list& l) noexcept {
+  static_assert(sizeof(raw_lock) == sizeof l.lock_word);
+  return reinterpret_cast<raw_lock&>(l.lock_word);
+}
+
+// lock of `l` is held:
+void push_back(wait_list& l, waiter& w) noexcept;
+void push_front(wait_list& l, waiter& w) noexcept;
+void unlink(waiter& w) noexcept;
+// Takes the first waiter that can still be claimed off the list, and claims it; null: none. It is the caller's duty to
+// make its G runnable, best after unlocking; until then the waiter stays where it is.
+waiter* pop(wait_list& l) noexcept;
+inline bool empty(const wait_list& l) noexcept { return l.first == nullptr; }
+
+inline void wake(waiter* w) noexcept { ready(w->record->g); }
+
+inline std::int64_t to_ns(time_point t) noexcept {
+  return t == detail::no_deadline ? os::no_deadline
+                                  : std::chrono::duration_cast<std::chrono::nanoseconds>(t.time_since_epoch()).count();
+}
+
+// Waits on `l`, whose lock is held and gets released. True: `w` was claimed by a waker; false: the deadline passed.
+// Context: a G inside enter/leave.
+bool wait(G* g, wait_list& l, waiter& w, wait_reason why, std::int64_t deadline_ns = os::no_deadline,
+          bool in_front = false) noexcept;
+
+// Waits on several lists: the nodes have been put on their lists, whose locks `unlock` releases. Returns the node that
+// was claimed, or null when the deadline passed; the others are off their lists then.
+waiter* wait_any(G* g, waiter* nodes, std::uint32_t n, wait_reason why, void (*unlock)(void*) noexcept, void* arg,
+                 std::int64_t deadline_ns) noexcept;
+
+// The G will never run again: takes its nodes off their lists. Context: the end of a run, everything else stopped.
+void forget(wait_record&) noexcept;
+
+}  // namespace urge

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// sysmon: a thread without a P that decides when a slice ends and when a P is taken from a blocked M. It knows when the
+// next of these is due and sleeps until then; it sleeps until called while all Ps are idle. It takes sched.lock and
+// timers' locks for moments, never allocates, never runs user code, and is no G.
+#pragma once
+#include <cstdint>
+
+namespace urge::sysmon {
+
+int start() noexcept;  // 0 or -errno of pthread_create. Context: the caller of `run`
+void stop() noexcept;  // returns when the thread has ended
+
+struct counts {
+  std::uint64_t requests, signals, retakes;
+};
+counts count() noexcept;
+
+}  // namespace urge::sysmon
