@@ -12,6 +12,7 @@
 #include "base/raw_print.hpp"
 #include "preempt/preempt.hpp"
 #include "runtime/symbols.hpp"
+#include "runtime/unwind.hpp"
 #include "sched/sched.hpp"
 
 namespace urge {
@@ -108,7 +109,8 @@ std::terminate_handler before = nullptr;
       }
     }
     out << "\n";
-    walk(out, arch::this_frame(), g->stk);
+    // Unwind tables see more, but only a preemptible G may ask them.
+    if (g->locks.load(relaxed) != 0 || !print_unwound(out)) walk(out, arch::this_frame(), g->stk);
   }
   if (before) before();
   std::abort();
@@ -116,7 +118,10 @@ std::terminate_handler before = nullptr;
 
 }  // namespace
 
-terminate_with_backtrace::terminate_with_backtrace() { before = std::set_terminate(on_terminate); }
+terminate_with_backtrace::terminate_with_backtrace() {
+  load_unwinder();
+  before = std::set_terminate(on_terminate);
+}
 terminate_with_backtrace::~terminate_with_backtrace() {
   if (std::get_terminate() == on_terminate) std::set_terminate(before);
 }

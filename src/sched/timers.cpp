@@ -59,8 +59,8 @@ void timers::set_next_locked() noexcept {
 bool timers::add(timer_node* t) noexcept {
   std::lock_guard hold(lock);
   t->child = t->sibling = t->prev = nullptr;
-  t->home.store(this, release);  // [timer.home] release: it may be looked for here
-  t->armed = true;
+  t->home.store(this, release);                     // [timer.home] release: it may be looked for here
+  t->now.store(timer_node::state::armed, relaxed);  // home's lock orders it
   root = meld(root, t);
   if (root != t) return false;
   set_next_locked();
@@ -78,21 +78,26 @@ void timers::remove_locked(timer_node* t) noexcept {
     root = meld(root, rest);
   }
   t->child = t->sibling = t->prev = nullptr;
-  t->armed = false;
+  t->now.store(timer_node::state::idle, relaxed);  // home's lock orders it
 }
 
 unsigned timers::run(std::int64_t now) noexcept {
-  std::lock_guard hold(lock);
   unsigned n = 0;
-  while (root && root->when <= now) {
-    timer_node* t = root;
-    // Out of the heap before it fires: the G it wakes may arm it again at once, on another M (then it waits for this
-    // lock).
-    remove_locked(t);
+  for (;;) {
+    timer_node* t;
+    {
+      std::lock_guard hold(lock);
+      t = root;
+      if (!t || t->when > now) break;
+      remove_locked(t);
+      t->now.store(timer_node::state::firing, relaxed);  // home's lock orders it
+      add_own(fired, std::uint64_t{1});
+    }
     t->fire(t);
+    t->now.store(timer_node::state::idle,
+                 release);  // [timer.now] release: its function is over; the node is not ours now
     ++n;
   }
-  if (n) add_own(fired, std::uint64_t{n});
   return n;
 }
 
@@ -102,15 +107,19 @@ void timers::clear() noexcept {
 }
 
 bool remove_timer(timer_node* t) noexcept {
-  for (;;) {
-    timers* home = t->home.load(acquire);  // [timer.home] acquire: which lock
-    if (!home) return false;
-    // Also for one that has fired: with the lock in hand its function is over.
-    std::lock_guard hold(home->lock);
-    if (t->home.load(relaxed) != home) continue;
-    const bool pending = t->armed;
-    if (pending) home->remove_locked(t);
-    return pending;
+  for (int spins = 0;; ++spins) {
+    if (t->now.load(acquire) == timer_node::state::idle) return false;  // [timer.now] acquire: its function is over
+    timers* home = t->home.load(acquire);                               // [timer.home] acquire: which lock
+    {
+      std::lock_guard hold(home->lock);
+      if (t->now.load(relaxed) == timer_node::state::armed) {
+        home->remove_locked(t);
+        return true;
+      }
+    }
+    // Firing: some hundred instructions on another thread, which may have lost its CPU.
+    if (spins > 100) os::sched_yield();
+    _mm_pause();
   }
 }
 

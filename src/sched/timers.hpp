@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Timers of one P: a pairing heap through nodes that their users own, so that arming one allocates nothing. Any M may
-// run the expired ones of any P. A node's function runs under the heap's lock, without preemption: it makes a G
-// runnable or puts a value into a channel's buffer, nothing else; so whoever has removed a node knows that its function
-// is over. Source: Fredman, Sedgewick, Sleator, Tarjan, "The pairing heap", 1986.
+// run the expired ones of any P. A node's function runs without preemption and without the heap's lock (it may take a
+// channel's): it makes a G runnable or puts a value into a channel's buffer, nothing else. Until it has returned the
+// node is `firing`, and whoever wants to remove it waits; so after remove_timer the node is its owner's again. Source:
+// Fredman, Sedgewick, Sleator, Tarjan, "The pairing heap", 1986.
 #pragma once
 #include <cstdint>
 
@@ -16,7 +17,8 @@ struct timer_node {
   std::int64_t when = 0;  // monotonic ns
   void (*fire)(timer_node*) noexcept = nullptr;
   atomic<timers*> home{nullptr};  // the heap it is in or was in last; written under that heap's lock
-  bool armed = false;             // in it now; home's lock
+  enum class state : std::uint32_t { idle, armed, firing };
+  atomic<state> now{state::idle};  // to armed and to firing under home's lock; back to idle by who fires
   timer_node* child = nullptr;
   timer_node* sibling = nullptr;
   timer_node* prev = nullptr;  // parent if first child, else the sibling before

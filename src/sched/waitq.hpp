@@ -42,7 +42,7 @@ struct wait_record {
 
 inline raw_lock& lock_of(wait_list& l) noexcept {
   static_assert(sizeof(raw_lock) == sizeof l.lock_word);
-  return reinterpret_cast<raw_lock&>(l.lock_word);
+  return reinterpret_cast<raw_lock&>(l.guard ? l.guard->lock_word : l.lock_word);
 }
 
 // lock of `l` is held:

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <type_traits>
 
 namespace urge {
 
@@ -17,6 +18,7 @@ struct waiter;  // src/sync/waitq.hpp
 
 struct wait_list {
   std::atomic<std::uint32_t> lock_word{0};  // a urge::raw_lock in the runtime
+  wait_list* guard = nullptr;               // the list whose lock guards this one too; null: its own
   waiter* first = nullptr;
   waiter* last = nullptr;
 
