@@ -18,6 +18,9 @@ struct shared_with_handler {
 };
 extern shared_with_handler shared;
 
+// sigaction as libc has it: what the users see is our own (interpose.cpp).
+int kernel_action(int signal, const struct sigaction* act, struct sigaction* old) noexcept;
+
 extern "C" void urge_on_preempt_signal(int, siginfo_t*, void*) noexcept;
 
 }  // namespace urge::preempt

@@ -51,7 +51,8 @@ int install(int signal) noexcept {
   ours.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
   // Nothing else may interrupt the handler: it may take the pool's lock.
   sigfillset(&ours.sa_mask);
-  if (::sigaction(signal, &ours, &before) != 0) return -errno;
+  // An action set through our sigaction is wrapped already: it stays, and is called by chain() like any other.
+  if (kernel_action(signal, &ours, &before) != 0) return -errno;
   shared.previous.store(&before, release);  // [signal.previous] release: its contents
   shared.installed.store(true, release);
   return 0;
@@ -60,7 +61,11 @@ int install(int signal) noexcept {
 void uninstall() noexcept {
   if (!shared.installed.exchange(false)) return;
   // The user's own action comes back, also one that was set meanwhile.
-  ::sigaction(shared.signal.load(relaxed), shared.previous.exchange(nullptr), nullptr);
+  const struct sigaction* theirs = shared.previous.exchange(nullptr, acq_rel);  // [signal.previous]
+  if (theirs == &before)
+    kernel_action(shared.signal.load(relaxed), theirs, nullptr);
+  else
+    ::sigaction(shared.signal.load(relaxed), theirs, nullptr);  // set meanwhile: wrapped now
 }
 
 void m_start(M& m) noexcept {

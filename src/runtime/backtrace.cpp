@@ -28,9 +28,9 @@ void print_frame(raw_print& out, int n, std::uintptr_t pc) noexcept {
   out << "\n";
 }
 
-// Follows frame pointers as long as they climb inside the stack. Code built without them ends the walk, or skips
-// frames.
-void walk(raw_print& out, arch::frame at, const stack& s) noexcept {
+}  // namespace
+
+void print_backtrace(raw_print& out, arch::frame at, const stack& s) noexcept {
   print_frame(out, 0, at.pc);
   std::uintptr_t fp = at.fp, last = at.sp;
   for (int n = 1; n < max_frames; ++n) {
@@ -43,6 +43,8 @@ void walk(raw_print& out, arch::frame at, const stack& s) noexcept {
   }
 }
 
+namespace {
+
 void print_g(raw_print& out, const G& g, const G* self) noexcept {
   const g_status s = g.status.load(acquire);  // [g.status] acquire: the saved context
   if (s == g_status::idle || s == g_status::dead) return;
@@ -54,15 +56,15 @@ void print_g(raw_print& out, const G& g, const G* self) noexcept {
   out << "]";
   if (g.name[0]) out << " '" << g.called() << "'";
   out << ":\n";
-  if (&g == self) return walk(out, arch::this_frame(), g.stk);
+  if (&g == self) return print_backtrace(out, arch::this_frame(), g.stk);
   if (s == g_status::running || s == g_status::syscall) {
     out << "    on a thread; its stack is in use\n";
   } else if (!g.context) {
     out << "    not started\n";
   } else if (g.stopped_by_signal && g.own) {
-    walk(out, arch::interrupted_frame(g.own->stack_top), g.stk);
+    print_backtrace(out, arch::interrupted_frame(g.own->stack_top), g.stk);
   } else {
-    walk(out, arch::suspended_frame(g.context), g.stk);
+    print_backtrace(out, arch::suspended_frame(g.context), g.stk);
   }
 }
 
@@ -110,7 +112,7 @@ std::terminate_handler before = nullptr;
     }
     out << "\n";
     // Unwind tables see more, but only a preemptible G may ask them.
-    if (g->locks.load(relaxed) != 0 || !print_unwound(out)) walk(out, arch::this_frame(), g->stk);
+    if (g->locks.load(relaxed) != 0 || !print_unwound(out)) print_backtrace(out, arch::this_frame(), g->stk);
   }
   if (before) before();
   std::abort();

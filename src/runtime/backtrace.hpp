@@ -4,7 +4,15 @@
 #pragma once
 #include <exception>
 
+#include "arch/arch.hpp"
+#include "base/raw_print.hpp"
+#include "stack/stack.hpp"
+
 namespace urge {
+
+// Follows frame pointers from a frame as long as they climb inside the stack. Code built without them ends the walk, or
+// hides some of its frames. Context: any.
+void print_backtrace(raw_print&, arch::frame, const stack&) noexcept;
 
 // Prints every G. Context: any.
 void dump_all(int fd) noexcept;

@@ -16,6 +16,7 @@
 
 #include "preempt/preempt.hpp"
 #include "runtime/backtrace.hpp"
+#include "runtime/faults.hpp"
 #include "runtime/maker.hpp"
 #include "runtime/options.hpp"
 #include "runtime/symbols.hpp"
@@ -79,7 +80,7 @@ struct started {
   void stop() noexcept {
     if (maker) maker::stop();
     if (sysmon) sysmon::stop();
-    if (handler) preempt::uninstall();
+    if (handler) faults::uninstall(), preempt::uninstall();
     maker = sysmon = handler = false;
   }
   ~started() { stop(); }
@@ -97,6 +98,7 @@ void start(started& s) {
       require(preempt::make_identities(static_cast<unsigned>(4 - have)), "pthread_create of a thread identity");
   }
   require(preempt::install(sched.how.signal), "sigaction");
+  faults::install();
   s.handler = true;
   require(sysmon::start(), "pthread_create of sysmon");
   s.sysmon = true;
