@@ -130,19 +130,14 @@ void orphan_ms() noexcept {
   std::lock_guard hold(sched.lock);
   for (M** at = &sched.all_ms; *at;) {
     M* m = *at;
-    G* g = m->g;
-    if (!m->p && !m->back && g && g->status.load(acquire) == g_status::syscall) {  // [g.status]
-      auto as = p_status::syscall;
-      // Its P may still wait for it; with this nobody gets it back.
-      m->old_p->status.compare_exchange_strong(as, p_status::stopped, seq_cst);  // [p.status]
-      if (as != p_status::running || m->old_p->m.load(relaxed) != m) {
-        m->orphan = true;
-        *at = m->next_all;
-        --sched.n_ms;
-        continue;
-      }
+    std::uint32_t inside = 1;
+    if (m->in_syscall.compare_exchange_strong(inside, 2, acq_rel, relaxed)) {  // [in_syscall] one of us two has it
+      m->g->orphan = true;
+      *at = m->next_all;
+      --sched.n_ms;
+    } else {
+      at = &m->next_all;
     }
-    at = &m->next_all;
   }
 }
 
@@ -200,10 +195,12 @@ void abandon(G& g) noexcept {
   const g_status s = g.status.load(relaxed);
   const bool killed = s == g_status::dead && g.job;  // ended by its limit: kept until now
   if (s == g_status::idle || (s == g_status::dead && !killed)) return;
-  if (s == g_status::syscall) {
-    // An orphan's; its M frees it. Its joiners are told below.
+  if (g.orphan) {
+    // Its M frees it, some day, perhaps in a later run.
+    if (!g.job) return;
     ++n_abandoned;
-    if (g.job) finish_task(&g, detail::outcome::killed);
+    finish_task(&g, detail::outcome::killed);
+    g.job = nullptr;
     return;
   }
   if (!killed) ++n_abandoned;

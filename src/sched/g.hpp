@@ -55,7 +55,7 @@ struct G {
   detail::task* job = nullptr;
   std::uint64_t sigmask = 0;  // at its last stop by signal
   bool stopped_by_signal = false;
-  bool limited = false;  // over its CPU limit: to be ended at the next safe stop
+  bool orphan = false;  // given up in a system call at the end of its run
 
   // --- set at its start, const until its end ---
   std::uint64_t id = 0;

@@ -129,8 +129,47 @@ void start_m(P* p, bool spinning) noexcept {
     call_maker();
 }
 
-// Sleeps until somebody gives this M a P, or a timer is due and a P is idle, or the run ends. One idle M at a time, the
-// poller, sleeps only until the earliest timer.
+namespace {
+
+// Takes an M off the list of idle ones. False: somebody else has, and will wake it. Context: sched.lock held.
+bool unlist_locked(M* m) noexcept {
+  for (M** at = &sched.idle_ms; *at; at = &(*at)->link) {
+    if (*at != m) continue;
+    *at = m->link;
+    sched.n_idle_m.fetch_sub(1, relaxed);
+    return true;
+  }
+  return false;
+}
+
+void run_all_timers() noexcept {
+  const std::int64_t now = monotonic_ns();
+  for (unsigned i = 0; i < sched.procs; ++i)
+    if (all_ps[i].clock.next_when.load(relaxed) <= now) all_ps[i].clock.run(now);
+}
+
+// Sleeps on the M's note; one M at a time, the poller, only until the earliest timer, as long as some P is idle
+// (otherwise sysmon keeps the time). True: woken. False: a timer is due.
+bool sleep_idle(M* m) noexcept {
+  std::int64_t until = earliest_timer();
+  M* nobody = nullptr;
+  if (until == INT64_MAX || sched.n_idle_p.load(relaxed) == 0 ||
+      !sched.poller.compare_exchange_strong(nobody, m, seq_cst, relaxed)) {
+    return m->park.sleep();
+  }
+  sched.poll_until.store(until, seq_cst);  // [poller] we: poll_until; look at timers / they: timer; look at poll_until
+  if (const std::int64_t again = earliest_timer(); again < until) sched.poll_until.store(until = again, seq_cst);
+  const bool woken = m->park.sleep(until);
+  sched.poll_until.store(0, seq_cst);
+  sched.poller.store(nullptr, seq_cst);  // [poller] we: no poller; look at sysmon / they: timer; look at poller
+  // From now on nobody sleeps for the timers; sysmon does, if it knows.
+  if (woken && earliest_timer() < sched.sysmon_until.load(seq_cst)) call_sysmon();
+  return woken;
+}
+
+}  // namespace
+
+// Sleeps until somebody gives this M a P, or a timer is due and a P is idle, or the run ends.
 void stop_m(M* m) noexcept {
   for (;;) {
     m->park.clear();
@@ -142,58 +181,26 @@ void stop_m(M* m) noexcept {
       sched.idle_ms = m;
       sched.n_idle_m.fetch_add(1, relaxed);
     }
-    std::int64_t until = earliest_timer();
-    M* nobody = nullptr;
-    const bool poll = until != INT64_MAX && sched.poller.compare_exchange_strong(nobody, m, seq_cst, relaxed);
-    if (poll) {
-      sched.poll_until.store(until,
-                             seq_cst);  // [poller] we: poll_until; look at timers / they: timer; look at poll_until
-      const std::int64_t again = earliest_timer();
-      if (again < until) sched.poll_until.store(until = again, seq_cst);
-    }
-    const bool woken = m->park.sleep(poll ? until : os::no_deadline);
-    if (poll) {
-      sched.poller.store(nullptr, seq_cst);  // [poller]
-      sched.poll_until.store(0, seq_cst);
-    }
-    P* p = nullptr;
-    bool due = false;
-    {
-      std::lock_guard hold(sched.lock);
-      if (!woken && !m->next_p) {
-        // Still on the idle list, unless somebody took us off it just now.
-        bool listed = false;
-        for (M** at = &sched.idle_ms; *at; at = &(*at)->link) {
-          if (*at != m) continue;
-          *at = m->link;
-          sched.n_idle_m.fetch_sub(1, relaxed);
-          listed = true;
-          break;
-        }
-        if (listed && !sched.stopping.load(relaxed)) p = take_idle_p_locked(), due = true;
+    if (!sleep_idle(m)) {
+      bool listed;
+      P* p = nullptr;
+      {
+        std::lock_guard hold(sched.lock);
+        listed = unlist_locked(m);
+        if (listed && !sched.stopping.load(relaxed)) p = take_idle_p_locked();
       }
+      if (listed) {
+        if (p) acquire_p(m, p);
+        run_all_timers();  // with a P their Gs come to its queue, without to the global one
+        if (p || sched.stopping.load(acquire)) return;  // [stopping] acquire
+        continue;
+      }
+      m->park.sleep();  // whoever took us off the list is about to wake us
     }
-    if (!woken && !due) m->park.sleep();       // whoever took us off the list is about to wake us
     if (sched.stopping.load(acquire)) return;  // [stopping] acquire
-    if (p) {
-      acquire_p(m, p);
-    } else if (m->next_p) {
-      m->spinning = m->next_spinning;
-      acquire_p(m, m->next_p);
-      m->next_p = nullptr;
-    } else {
-      continue;  // woken for an earlier timer, or every P is busy: sysmon runs the timers then
-    }
-    if (poll) {
-      // From now on nobody sleeps for the timers; sysmon does, if it knows.
-      const std::int64_t next = earliest_timer();
-      if (!due && next < sched.sysmon_until.load(seq_cst)) call_sysmon();
-    }
-    if (due) {
-      const std::int64_t now = monotonic_ns();
-      for (unsigned i = 0; i < sched.procs; ++i)
-        if (all_ps[i].clock.next_when.load(relaxed) <= now) all_ps[i].clock.run(now);
-    }
+    if (!m->next_p) continue;                  // woken for an earlier timer
+    m->spinning = m->next_spinning;
+    acquire_p(m, std::exchange(m->next_p, nullptr));
     return;
   }
 }
@@ -212,16 +219,10 @@ void timer_added(std::int64_t when) noexcept {
   std::atomic_thread_fence(seq_cst);  // we: timer; fence; look at sleepers / they: until; look at timers
   if (M* m = sched.poller.load(seq_cst)) {
     if (sched.poll_until.load(seq_cst) <= when) return;
-    bool listed = false;
+    bool listed;
     {
       std::lock_guard hold(sched.lock);
-      for (M** at = &sched.idle_ms; *at; at = &(*at)->link) {
-        if (*at != m) continue;
-        *at = m->link;
-        sched.n_idle_m.fetch_sub(1, relaxed);
-        listed = true;
-        break;
-      }
+      listed = unlist_locked(m);
     }
     if (listed) return m->park.wake();  // it looks again
   }

@@ -163,8 +163,9 @@ picked find_runnable(M* m) noexcept {
 }  // namespace
 
 bool work_waits_for(const P& p) noexcept {
-  return sched.n_queue.load(relaxed) != 0 || p.runnext.load(relaxed) || p.queue.size() != 0 ||
-         p.clock.next_tick.load(relaxed) <= ticks();
+  if (sched.n_queue.load(relaxed) != 0 || p.runnext.load(relaxed) || p.queue.size() != 0) return true;
+  const std::uint64_t timer = p.clock.next_tick.load(relaxed);
+  return timer != UINT64_MAX && timer <= ticks();
 }
 
 picked pick_next(M* m, std::uint64_t now) noexcept {

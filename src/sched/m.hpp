@@ -47,9 +47,12 @@ struct M {
   bool next_spinning = false;
   M* link = nullptr;
   M* next_all = nullptr;
-  bool orphan = false;  // the run has ended while it was in a system call: it ends by itself when it is back
-  bool back = false;    // it was quicker: out of its system call before the run gave it up
+  bool orphan = false;  // the M itself: its run has ended meanwhile, it ends by itself
   note park;
+
+  // --- system calls: 1 by the M as it enters one; swapped to 0 by the M as it leaves, or to 2 by the end of the run,
+  // which waits no longer for it ---
+  atomic<std::uint32_t> in_syscall{0};
 
   // --- signal: shared with the handler on this thread, and with sysmon ---
   atomic<int> tid{0};                       // written by the M; 0: ended or not begun

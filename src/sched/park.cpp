@@ -34,6 +34,7 @@ void drop_limited(M*, G* g, void*) noexcept {
   // What it holds stays behind: stack, identity and whatever they refer to are kept until the run ends.
   set_status(g->status, g_status::preempted, g_status::dead);
   finish_task(g, detail::outcome::killed);
+  count_end(g, detail::outcome::killed);
 }
 
 bool over_limit(const G* g) noexcept { return g->cpu_limit != 0 && g->cpu.load(relaxed) >= g->cpu_limit; }

@@ -151,6 +151,8 @@ G* new_g(detail::task*, const go_options&, P*) noexcept;
 void release_g(M*, G*) noexcept;  // dead: its stack, identity and descriptor become free
 void finish_task(G*, detail::outcome) noexcept;
 inline constexpr std::uint64_t main_id = 1;
+// A G has ended: one less to wait for; perhaps that was the run.
+void count_end(const G*, detail::outcome) noexcept;
 // The run is over: every M comes to an end as soon as it is in the scheduler.
 void begin_stop() noexcept;
 

@@ -104,7 +104,7 @@ G* new_g(detail::task* job, const go_options& how, P* p) noexcept {
   g->own = nullptr;
   g->eh = {};
   g->job = job;
-  g->stopped_by_signal = g->limited = false;
+  g->stopped_by_signal = g->orphan = false;
   g->stack_size = how.stack_size ? how.stack_size : sched.how.stack_size;
   g->weight = how.weight;
   g->cpu_limit = how.cpu_limit.count() > 0 ? ns_to_ticks(how.cpu_limit.count()) : 0;
@@ -180,6 +180,13 @@ void begin_stop() noexcept {
   os::futex_wake(sched.ms_word, INT32_MAX);
 }
 
+void count_end(const G* g, detail::outcome how) noexcept {
+  const bool main = g->id == main_id;
+  if (main && how != detail::outcome::finished) sched.main_left.store(true, seq_cst);  // [main] left; look at live
+  const bool last = sched.live.fetch_sub(1, seq_cst) == 1;                             // [main] live; look at left
+  if ((main && how == detail::outcome::finished) || (last && sched.main_left.load(seq_cst))) begin_stop();
+}
+
 // The first frame of every G, on its own stack.
 void run_job(G* g) noexcept {
   std::atomic_signal_fence(seq_cst);
@@ -203,10 +210,7 @@ void run_job(G* g) noexcept {
   std::atomic_signal_fence(seq_cst);
   if (g->status.load(relaxed) == g_status::syscall) exit_syscall(g);
   g->job = nullptr;
-  if (g->id == main_id && how == detail::outcome::exited)
-    sched.main_left.store(true, seq_cst);                   // [main] we: left; look at live
-  const bool last = sched.live.fetch_sub(1, seq_cst) == 1;  // [main] they: live; look at left
-  if ((g->id == main_id && how == detail::outcome::finished) || (last && sched.main_left.load(seq_cst))) begin_stop();
+  count_end(g, how);
   end_g(g);
 }
 

@@ -27,7 +27,7 @@ void enter_syscall(G* g) noexcept {
   const bool others = work_waits_for(*p);
   set_status(g->status, g_status::running, g_status::syscall);
   m->old_p = p;
-  m->back = false;
+  m->in_syscall.store(1, release);  // [in_syscall] release: the G's state
   m->p = nullptr;
   p->m.store(nullptr, relaxed);
   p->status.store(p_status::syscall, seq_cst);  // [p.status] release: all that the P's next owner needs
@@ -37,6 +37,10 @@ void enter_syscall(G* g) noexcept {
 
 void exit_syscall(G* g) noexcept {
   M* m = g->m;
+  if (m->in_syscall.exchange(0, acq_rel) == 2) {  // [in_syscall] acquire: the run has given us up
+    m->orphan = true;
+    switch_to(m, g, nullptr, {nullptr, drop_orphan, nullptr});
+  }
   P* p = m->old_p;
   auto as = p_status::syscall;
   if (p->status.compare_exchange_strong(as, p_status::running, seq_cst, relaxed)) {  // [p.status] acquire
@@ -48,16 +52,11 @@ void exit_syscall(G* g) noexcept {
   }
   {
     std::unique_lock hold(sched.lock);
-    if (!m->orphan && !sched.stopping.load(relaxed) && (p = take_idle_p_locked())) {
+    if (!sched.stopping.load(relaxed) && (p = take_idle_p_locked())) {
       hold.unlock();
       acquire_p(m, p);
       set_status(g->status, g_status::syscall, g_status::running);
       return;
-    }
-    m->back = true;
-    if (m->orphan) {
-      hold.unlock();
-      switch_to(m, g, nullptr, {nullptr, drop_orphan, nullptr});
     }
   }
   account(g, ticks());

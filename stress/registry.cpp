@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+// The list of scenarios, and what they share.
+#include "stress/scenario.hpp"
+
+namespace urge::stress {
+
+std::vector<check> hogs(const parameters&);
+std::vector<check> hog_and_timer(const parameters&);
+std::vector<check> spawn_chain(const parameters&);
+
+std::span<const scenario> all() {
+  static constexpr scenario list[] = {
+      {"hogs", "eight endless Gs share the Ps evenly, and each is preempted again and again", hogs},
+      {"hog_and_timer", "a G that sleeps 1 ms at a time keeps waking although endless Gs fill every P", hog_and_timer},
+      {"spawn_chain", "Gs that start their own successors for ever do not keep the others of their P waiting",
+       spawn_chain},
+  };
+  return list;
+}
+
+double jain(std::span<const double> shares) {
+  double sum = 0, squares = 0;
+  for (double s : shares) sum += s, squares += s * s;
+  return squares == 0 ? 0 : sum * sum / (static_cast<double>(shares.size()) * squares);
+}
+
+std::uint64_t work(std::uint64_t x) {
+  for (int i = 0; i < 20'000; ++i) x = x * 6364136223846793005u + 1442695040888963407u;
+  return x;
+}
+
+}  // namespace urge::stress
