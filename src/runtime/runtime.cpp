@@ -21,6 +21,7 @@
 #include "runtime/options.hpp"
 #include "runtime/symbols.hpp"
 #include "sched/sanitizer.hpp"
+#include "sched/switch.hpp"
 #include "sched/waitq.hpp"
 #include "sysmon/sysmon.hpp"
 

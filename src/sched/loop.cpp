@@ -2,6 +2,7 @@
 // Which G runs next: the loop of an M on its g0, and the part of it that a G does itself when it stops.
 // Source: Go's schedule, findRunnable, stealWork, execute (proc.go).
 #include "sched/sched.hpp"
+#include "sched/switch.hpp"
 
 #include <numeric>
 
@@ -185,7 +186,7 @@ picked pick_next(M* m, std::uint64_t now) noexcept {
     if (G* g = p->runnext.exchange(nullptr, acq_rel))
       return {g, true};  // [runnext] acquire: the G; a thief may have been quicker
   }
-  if (G* g = p->queue.get()) return {g, false};
+  if (G* g = p->queue.get(sched.procs == 1)) return {g, false};
   return {get_global(p, 0), false};
 }
 

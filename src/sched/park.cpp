@@ -3,15 +3,14 @@
 // All run on the G's own stack with locks > 0, pick the next G themselves and switch straight to it; g0 is only visited
 // when this P has nothing to run.
 #include "sched/sched.hpp"
-
-#include "sched/sanitizer.hpp"
+#include "sched/switch.hpp"
 
 namespace urge {
 
 namespace {
 
 // Leaves `g` for whatever comes next on this M.
-void leave_for_next(G* g, std::uint64_t now, after_switch after) noexcept {
+[[gnu::always_inline]] inline void leave_for_next(G* g, std::uint64_t now, after_switch after) noexcept {
   M* m = g->m;
   account(g, now);
   const picked next = pick_next(m, now);

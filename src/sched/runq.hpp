@@ -30,8 +30,15 @@ class runq {
     return true;
   }
 
-  // Context: the owner. Null: empty.
-  G* get() noexcept {
+  // Context: the owner. Null: empty. `alone`: there is no other P, so nobody steals, and a store will do.
+  G* get(bool alone = false) noexcept {
+    if (alone) {
+      const std::uint32_t h = head_.load(relaxed);
+      if (h == tail_.load(relaxed)) return nullptr;
+      G* g = slots_[h % capacity].load(relaxed);
+      head_.store(h + 1, relaxed);
+      return g;
+    }
     for (;;) {
       std::uint32_t h = head_.load(acquire);        // [runq.head] acquire: in step with thieves
       const std::uint32_t t = tail_.load(relaxed);  // owner only writes

@@ -2,8 +2,6 @@
 // The scheduler's data, the words in each TLS block, and the critical section of a G.
 #include "sched/sched.hpp"
 
-#include <urge/detail/gate.hpp>
-
 #include <stdexcept>
 #include <string>
 
@@ -31,36 +29,12 @@ void call_maker() noexcept {
   os::futex_wake(sched.maker_word, 1);
 }
 
-G* enter(const char* function) {
-  G* g = current_g();
-  if (!g) [[unlikely]]
-    throw std::logic_error(std::string(function) + ": called outside a G");
-  add_own(g->locks, 1u);
-  std::atomic_signal_fence(seq_cst);  // the handler on this thread sees locks before anything that follows
-  if (g->status.load(relaxed) == g_status::syscall) [[unlikely]]
-    exit_syscall(g);
-  return g;
-}
+void throw_outside(const char* function) { throw std::logic_error(std::string(function) + ": called outside a G"); }
 
-G* enter_if_g() noexcept {
-  G* g = current_g();
-  if (g) {
-    add_own(g->locks, 1u);
-    std::atomic_signal_fence(seq_cst);  // as in enter
-    if (g->status.load(relaxed) == g_status::syscall) [[unlikely]]
-      exit_syscall(g);
-  }
-  return g;
-}
-
-void leave(G* g) noexcept {
-  if (!g) return;
-  if (g->locks.load(relaxed) == 1 && detail::yield_wanted()) [[unlikely]] {
-    clear_yield_wanted(g->m);
-    if (sched.stopping.load(relaxed) || g->m->p->preempt_wanted()) preempt_by_flag(g);
-  }
-  std::atomic_signal_fence(seq_cst);  // all of it before the handler may stop us
-  g->locks.store(g->locks.load(relaxed) - 1, relaxed);
+void answer_yield_wanted(G* g) noexcept {
+  if (g->locks.load(relaxed) != 1) return;
+  clear_yield_wanted(g->m);
+  if (sched.stopping.load(relaxed) || g->m->p->preempt_wanted()) preempt_by_flag(g);
 }
 
 }  // namespace urge

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The scheduler's global state, and what the layers above call: the folder's front header.
 #pragma once
+#include <urge/detail/gate.hpp>
 #include <urge/runtime.hpp>
 
 #include "base/clock.hpp"
@@ -77,14 +78,6 @@ extern hooks hook;
 void call_sysmon() noexcept;
 void call_maker() noexcept;
 
-// --- the runtime's critical section of a G ---
-// Enters: from here on the G is not preempted, and g->m is its M. Throws std::logic_error outside a G.
-G* enter(const char* function);
-// The same where being outside a G is allowed: null there.
-G* enter_if_g() noexcept;
-// Leaves; gives way if the slice has run out meanwhile.
-void leave(G*) noexcept;
-
 // --- park.cpp: stopping and going on. Context: a G inside enter/leave ---
 // Stops the calling G until `ready`; `unlock` runs once its context is saved.
 void park(G*, wait_reason, void (*unlock)(M*, G*, void*) noexcept, void* arg) noexcept;
@@ -94,6 +87,8 @@ void ready(G*) noexcept;
 void give_way(G*, bool to_global) noexcept;
 // The same because the slice has run out: counted, and always behind the Gs of all Ps.
 void preempt_by_flag(G*) noexcept;
+// The yield word is set: clears it and gives way, if that is due and no more than this one section is held.
+void answer_yield_wanted(G*) noexcept;
 // The same in the landing of a stop by signal. The G goes on with what it was interrupted in.
 void preempt_by_signal(G*) noexcept;
 // Ends the calling G for good; `how` has been told to its joiners.
@@ -102,13 +97,9 @@ inline void clear_yield_wanted(M* m) noexcept {
   __atomic_store_n(m->bound.load(relaxed)->yield_wanted, 0u, __ATOMIC_RELAXED);
 }
 
-// --- switch.cpp ---
-// Switches from `prev` (null: g0) to `next` (null: g0). Returns when somebody switches back, perhaps on another M.
-void switch_to(M*, G* prev, G* next, after_switch) noexcept;
+// --- spawn.cpp ---
 void first_frame(arch::transfer) noexcept;  // entry of a new G
 [[noreturn]] void run_job(G*) noexcept;     // spawn.cpp: the rest of it
-// Puts G's CPU time up to now.
-void account(G*, std::uint64_t now) noexcept;
 
 // --- loop.cpp ---
 // The scheduler loop of an M, on its g0, until the run ends.
@@ -165,5 +156,34 @@ bool retake(P*) noexcept;
 void add_preempt_latency(std::int64_t ns) noexcept;
 void reset_latency() noexcept;
 latency_histogram read_latency() noexcept;
+
+// --- the runtime's critical section of a G ---
+[[noreturn, gnu::cold]] void throw_outside(const char* function);
+
+// From here on the calling G is not preempted, and g->m is its M. Null outside a G. A G in a system call leaves it.
+inline G* enter_if_g() noexcept {
+  G* g = current_g();
+  if (!g) return nullptr;
+  add_own(g->locks, 1u);
+  std::atomic_signal_fence(seq_cst);  // the handler on this thread sees locks before anything that follows
+  if (g->status.load(relaxed) == g_status::syscall) [[unlikely]]
+    exit_syscall(g);
+  return g;
+}
+// The same where there must be a G. Throws std::logic_error outside one, naming the function.
+inline G* enter(const char* function) {
+  G* g = enter_if_g();
+  if (!g) [[unlikely]]
+    throw_outside(function);
+  return g;
+}
+// Leaves; gives way if the slice has run out meanwhile.
+inline void leave(G* g) noexcept {
+  if (!g) return;
+  if (detail::yield_wanted()) [[unlikely]]
+    answer_yield_wanted(g);
+  std::atomic_signal_fence(seq_cst);  // all of it before the handler may stop us
+  g->locks.store(g->locks.load(relaxed) - 1, relaxed);
+}
 
 }  // namespace urge

@@ -9,6 +9,7 @@
 #include <new>
 
 #include "sched/sanitizer.hpp"
+#include "sched/switch.hpp"
 #include "sched/waitq.hpp"
 
 namespace urge {

@@ -4,6 +4,7 @@
 // that comes back and finds its P with another M's system call takes it from there: to each of them a P is as good as
 // any other. Source: Go's entersyscall, exitsyscall.
 #include "sched/sched.hpp"
+#include "sched/switch.hpp"
 
 namespace urge {
 
