@@ -54,7 +54,7 @@ void prepare(const options& how) {
   sched.n_ms = 0, sched.handoffs = 0, sched.n_heavy = 0;
   sched.n_queue.store(0), sched.n_idle_p.store(0), sched.n_idle_m.store(0), sched.max_weight.store(1);
   sched.n_spinning.store(0), sched.need_spinning.store(0);
-  sched.next_id.store(main_id), sched.live.store(0);
+  sched.next_id.store(main_id);
   sched.stopping.store(false), sched.main_left.store(false);
   sched.poller.store(nullptr), sched.poll_until.store(0), sched.sysmon_until.store(0);
   n_abandoned.store(0), n_abandoned_inside.store(0);
@@ -64,6 +64,7 @@ void prepare(const options& how) {
   for (unsigned i = 0; i < sched.procs; ++i) {
     P& p = all_ps[i];
     p.id = i;
+    p.ids_left = 0;
     p.m.store(nullptr);
     p.random = rng(sched.run_id * max_procs + i + 1);
     auto& c = p.count;
@@ -259,7 +260,6 @@ void detail::run_main(task& job, const options& how) {
   G* g = new_g(&job, {.name = "main"}, nullptr);
   if (!g) throw std::bad_alloc();
   job.hold();
-  sched.live.store(1);
   P* p;
   {
     std::lock_guard hold(sched.lock);
@@ -296,7 +296,7 @@ stats snapshot() {
     s.timers_fired += all_ps[i].clock.fired.load(relaxed);
   }
   if (sched.procs != 0) ++s.spawned;  // the main G
-  s.live = sched.live.load(relaxed);
+  s.live = count_live();
   G* g = enter_if_g();
   {
     std::lock_guard hold(sched.lock);

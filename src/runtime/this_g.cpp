@@ -34,7 +34,6 @@ void start_g(task* job, const go_options& how) {
       leave(self);
       throw std::bad_alloc();
     }
-    sched.live.fetch_add(1, relaxed);
     P* p = self->m->p;
     add_own(p->count.spawned, std::uint64_t{1});
     put_local(p, g, true);

@@ -26,6 +26,7 @@ struct alignas(64) P {
   rng random{1};
   G* free_gs = nullptr;
   unsigned n_free_gs = 0;
+  std::uint64_t next_id = 0, ids_left = 0;  // numbers for new Gs, drawn from sched's in batches
   stack free_stacks[16];
   unsigned n_free_stacks = 0;
   p_counters count;

@@ -29,11 +29,11 @@ void publish_local(M* m, G* g, void*) noexcept {
   put_local(m->p, g, false);
   wake_p();
 }
-void drop_limited(M*, G* g, void*) noexcept {
+void drop_limited(M* m, G* g, void*) noexcept {
   // What it holds stays behind: stack, identity and whatever they refer to are kept until the run ends.
   set_status(g->status, g_status::preempted, g_status::dead);
   finish_task(g, detail::outcome::killed);
-  count_end(g, detail::outcome::killed);
+  count_end(m, g, detail::outcome::killed);
 }
 
 bool over_limit(const G* g) noexcept { return g->cpu_limit != 0 && g->cpu.load(relaxed) >= g->cpu_limit; }
@@ -105,7 +105,6 @@ void free_after_switch(M* m, G* g, void*) noexcept { release_g(m, g); }
 }  // namespace
 
 void end_g(G* g) noexcept {
-  add_own(g->m->p->count.finished, std::uint64_t{1});
   set_status(g->status, g_status::running, g_status::dead);
   leave_for_next(g, ticks(), {nullptr, free_after_switch, nullptr});
   __builtin_unreachable();

@@ -48,7 +48,6 @@ struct scheduler {
   atomic<std::uint32_t> n_spinning{0};
   atomic<std::uint32_t> need_spinning{0};
   atomic<std::uint64_t> next_id{1};
-  atomic<std::uint64_t> live{0};
   atomic<bool> stopping{false};
   atomic<bool> main_left{false};       // the main G has left by this_g::exit: the run goes on until all have ended
   atomic<std::int64_t> poll_until{0};  // the moment until which one idle M sleeps for the timers; 0: none does
@@ -142,8 +141,10 @@ G* new_g(detail::task*, const go_options&, P*) noexcept;
 void release_g(M*, G*) noexcept;  // dead: its stack, identity and descriptor become free
 void finish_task(G*, detail::outcome) noexcept;
 inline constexpr std::uint64_t main_id = 1;
-// A G has ended: one less to wait for; perhaps that was the run.
-void count_end(const G*, detail::outcome) noexcept;
+// A G has ended: one less to wait for; perhaps that was the run. Context: an M with a P.
+void count_end(M*, const G*, detail::outcome) noexcept;
+// Gs that have begun and not ended. Exact when nothing changes meanwhile.
+std::uint64_t count_live() noexcept;
 // The run is over: every M comes to an end as soon as it is in the scheduler.
 void begin_stop() noexcept;
 

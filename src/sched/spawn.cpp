@@ -94,6 +94,17 @@ void put_g(P* p, G* g) noexcept {
   sched.free_gs = g, ++sched.n_free_gs;
 }
 
+namespace {
+// As Go's goidcache: one shared counter would be fought over by all Ps.
+std::uint64_t draw_id(P* p) noexcept {
+  constexpr std::uint64_t batch = 16;
+  if (!p) return sched.next_id.fetch_add(1, relaxed);
+  if (p->ids_left == 0) p->next_id = sched.next_id.fetch_add(batch, relaxed), p->ids_left = batch;
+  --p->ids_left;
+  return p->next_id++;
+}
+}  // namespace
+
 G* new_g(detail::task* job, const go_options& how, P* p) noexcept {
   G* g = take_g(p);
   if (!g) return nullptr;
@@ -117,7 +128,7 @@ G* new_g(detail::task* job, const go_options& how, P* p) noexcept {
   g->reason.store(wait_reason::none, relaxed);
   g->waiting_on.store(nullptr, relaxed);
   g->runnable_since.store(ticks(), relaxed);
-  g->id = sched.next_id.fetch_add(1, relaxed);
+  g->id = draw_id(p);
   job->id = g->id;
   job->g = g;
   if (g->weight > 4) {
@@ -181,11 +192,24 @@ void begin_stop() noexcept {
   os::futex_wake(sched.ms_word, INT32_MAX);
 }
 
-void count_end(const G* g, detail::outcome how) noexcept {
-  const bool main = g->id == main_id;
-  if (main && how != detail::outcome::finished) sched.main_left.store(true, seq_cst);  // [main] left; look at live
-  const bool last = sched.live.fetch_sub(1, seq_cst) == 1;                             // [main] live; look at left
-  if ((main && how == detail::outcome::finished) || (last && sched.main_left.load(seq_cst))) begin_stop();
+std::uint64_t count_live() noexcept {
+  std::uint64_t begun = 1, ended = 0;  // the main G belongs to no P's count
+  for (unsigned i = 0; i < sched.procs; ++i) {
+    // In this order: an end is never counted without its beginning, but in a sum over Ps that may be.
+    ended += all_ps[i].count.finished.load(acquire);
+    begun += all_ps[i].count.spawned.load(acquire);
+  }
+  return begun > ended ? begun - ended : 0;
+}
+
+void count_end(M* m, const G* g, detail::outcome how) noexcept {
+  add_own(m->p->count.finished, std::uint64_t{1});
+  if (g->id == main_id) {
+    if (how == detail::outcome::finished) return begin_stop();
+    sched.main_left.store(true, relaxed);
+  }
+  std::atomic_thread_fence(seq_cst);  // we: finished, or left; fence; look at both / the others that end: the same
+  if (sched.main_left.load(relaxed) && count_live() == 0) begin_stop();
 }
 
 // The first frame of every G, on its own stack.
@@ -211,7 +235,7 @@ void run_job(G* g) noexcept {
   std::atomic_signal_fence(seq_cst);
   if (g->status.load(relaxed) == g_status::syscall) exit_syscall(g);
   g->job = nullptr;
-  count_end(g, how);
+  count_end(g->m, g, how);
   end_g(g);
 }
 
