@@ -19,6 +19,8 @@ atomic<bool> over{false};
 atomic<std::uint64_t> n_requests{0}, n_signals{0}, n_retakes{0};
 memory seen[max_procs];
 
+// A G that lives in malloc is outside for a small part of its time: it takes many looks to find it there.
+constexpr std::int64_t sample_interval = 20'000;   // ns, while Gs are let out of libc
 constexpr std::int64_t summon_interval = 100'000;  // ns, while the run ends, as Go's stop-the-world
 
 view look_at(P& p, std::int64_t now, std::uint64_t now_tick) noexcept {
@@ -72,7 +74,7 @@ std::int64_t watch_all(std::int64_t now) noexcept {
     P& p = all_ps[i];
     if (sched.stopping.load(relaxed)) {
       preempt::summon(p);
-      next = now + summon_interval;
+      next = now + (sched.letting_out.load(relaxed) ? sample_interval : summon_interval);
       continue;
     }
     if (p.status.load(relaxed) != p_status::idle) busy = true;

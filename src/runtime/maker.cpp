@@ -28,7 +28,7 @@ void* m_main(void* arg) noexcept {
     m->next_all = sched.all_ms;
     sched.all_ms = m;
   }
-  if (m->next_p) {
+  if (!sched.stopping.load(acquire)) {  // [stopping] acquire
     m->spinning = m->next_spinning;
     acquire_p(m, std::exchange(m->next_p, nullptr));
   }
@@ -54,7 +54,7 @@ void* m_main(void* arg) noexcept {
     }
     m->link = sched.ended_ms;
     sched.ended_ms = m;
-    --sched.n_ms;
+    --sched.n_ms, ++sched.n_ended;
   }
   sched.ms_word.fetch_add(1, release);  // [ms.word] release: the M has ended
   os::futex_wake(sched.ms_word, 1);
@@ -71,17 +71,19 @@ void start_wanted_ms() noexcept {
       sched.wants_m = p->link;
       p->link = nullptr;
     }
-    // An M draws a loan when it starts.
-    if (!sanitizer::on)
-      while (preempt::count_identities().free < 2)
-        if (const int error = preempt::make_identities(1); error < 0)
-          fatal_syscall("pthread_create of a thread identity", error);
     M* m = make_m();
     if (!m) fatal("no memory for a new M");
+    // Its loan is drawn here, where one can be made: the handlers of other Ms may take the last at any moment.
+    while (!sanitizer::on && !(m->loan = preempt::take_loan()))
+      if (const int error = preempt::make_identities(1); error < 0)
+        fatal_syscall("pthread_create of a thread identity", error);
     m->next_p = p;
     m->next_spinning = p->start_spinning;
     if (const int error = pthread_create(&m->thread, nullptr, m_main, m); error != 0)
       fatal_syscall("pthread_create of an M", -error);
+    // Counted by us, not by the thread: the end of the run must not overlook one that has not begun.
+    std::lock_guard hold(sched.lock);
+    ++sched.n_created;
   }
 }
 

@@ -52,6 +52,7 @@ void prepare(const options& how) {
   sched.queue = {};
   sched.idle_ps = nullptr, sched.idle_ms = nullptr, sched.wants_m = nullptr;
   sched.n_ms = 0, sched.handoffs = 0, sched.n_heavy = 0;
+  sched.n_created = 0, sched.n_ended = 0;
   sched.n_queue.store(0), sched.n_idle_p.store(0), sched.n_idle_m.store(0), sched.max_weight.store(1);
   sched.n_spinning.store(0), sched.need_spinning.store(0);
   sched.next_id.store(main_id);
@@ -110,7 +111,7 @@ void start(started& s) {
 
 bool any_m() noexcept {
   std::lock_guard hold(sched.lock);
-  return sched.all_ms != nullptr;
+  return sched.n_created != sched.n_ended;
 }
 
 void join_ended() noexcept {
@@ -136,7 +137,7 @@ void orphan_ms() noexcept {
     if (m->in_syscall.compare_exchange_strong(inside, 2, acq_rel, relaxed)) {  // [in_syscall] one of us two has it
       m->g->orphan = true;
       *at = m->next_all;
-      --sched.n_ms;
+      --sched.n_ms, ++sched.n_ended;
     } else {
       at = &m->next_all;
     }
@@ -167,12 +168,14 @@ void let_out() noexcept {
   if (!some) return;
   M* m = maker::make_m();
   if (!m) return;
-  if (preempt::count_identities().free == 0 && preempt::make_identities(1) < 0) return maker::free_m(m);
+  m->loan = preempt::take_loan();
+  if (!m->loan) return maker::free_m(m);  // making one would take the very locks
   hook.m_start(*m);
-  {
-    std::lock_guard hold(sched.lock);
-    acquire_p(m, take_idle_p_locked());
-  }
+  // All Ms are gone, and one that is still being made takes no P.
+  all_ps[0].m.store(nullptr, relaxed);
+  acquire_p(m, &all_ps[0]);
+  sched.letting_out.store(true, relaxed);
+  call_sysmon();
   const std::int64_t until = monotonic_ns() + 1'000'000'000;
   while (some && monotonic_ns() < until) {
     some = false;
@@ -184,10 +187,8 @@ void let_out() noexcept {
       some = some || stuck_inside(g);
     });
   }
-  {
-    std::lock_guard hold(sched.lock);
-    put_idle_p_locked(release_p(m));
-  }
+  sched.letting_out.store(false, relaxed);
+  release_p(m);
   hook.m_stop(*m);
   maker::free_m(m);
 }
@@ -265,7 +266,7 @@ void detail::run_main(task& job, const options& how) {
     std::lock_guard hold(sched.lock);
     p = take_idle_p_locked();
   }
-  p->runnext.store(g);
+  put_local(p, g, true);
   start_m(p, false);
   for (;;) {
     const std::uint32_t seen = sched.ms_word.load(acquire);  // [ms.word]

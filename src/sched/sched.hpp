@@ -30,6 +30,7 @@ struct scheduler {
   M* idle_ms = nullptr;
   P* wants_m = nullptr;   // Ps for which the maker shall start an M
   unsigned n_ms = 0;      // Ms alive or being made
+  unsigned n_created = 0, n_ended = 0;  // threads of Ms in this run; a run is over when they are equal
   M* all_ms = nullptr;    // that have started and not ended
   M* ended_ms = nullptr;  // whose threads are to be joined
   G* free_gs = nullptr;
@@ -49,6 +50,7 @@ struct scheduler {
   atomic<std::uint32_t> need_spinning{0};
   atomic<std::uint64_t> next_id{1};
   atomic<bool> stopping{false};
+  atomic<bool> letting_out{false};      // the end of the run: Gs stopped inside libc run on until they are out
   atomic<bool> main_left{false};       // the main G has left by this_g::exit: the run goes on until all have ended
   atomic<std::int64_t> poll_until{0};  // the moment until which one idle M sleeps for the timers; 0: none does
   atomic<M*> poller{nullptr};          // that M
