@@ -98,9 +98,15 @@ std::int64_t watch_all(std::int64_t now) noexcept {
 
 void* loop(void*) noexcept {
   os::set_timer_slack_1ns();
+  bool idle_before = false;
   while (!over.load(acquire)) {
     const std::uint32_t calls = sched.sysmon_word.load(seq_cst);  // [sysmon.word] acquire: what we are called for
-    const std::int64_t next = watch_all(monotonic_ns());
+    std::int64_t next = watch_all(monotonic_ns());
+    // Deep sleep only when two looks in a row find nothing: a process that works for some microseconds each millisecond
+    // would else wake us each time.
+    const bool idle = next == INT64_MAX;
+    if (idle && !idle_before) next = monotonic_ns() + ticks_to_ns(sched.quantum);
+    idle_before = idle;
     sched.sysmon_until.store(next, seq_cst);
     // Deep sleep only if nothing has begun between the look and this store: whoever takes a P from the idle list after
     // it sees that we sleep, and calls.

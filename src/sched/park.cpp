@@ -62,11 +62,16 @@ void ready(G* g) noexcept {
   g->runnable_since.store(ticks(), relaxed);
   set_status(g->status, g_status::waiting, g_status::runnable);
   M* m = current_m();
-  if (m && m->p)
-    put_local(m->p, g, true);
-  else
+  if (!m || !m->p) {
     put_global(g);
-  wake_p();
+    return wake_p();
+  }
+  P* p = m->p;
+  // An M that fires a timer on g0 will run the first G by itself, at once: no other need be woken for it.
+  const bool ours =
+      sched.how.model == sched_model::gmp && !current_g() && !p->runnext.load(relaxed) && p->queue.size() == 0;
+  put_local(p, g, true);
+  if (!ours) wake_p();
 }
 
 void give_way(G* g, bool to_global) noexcept {
