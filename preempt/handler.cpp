@@ -2,7 +2,7 @@
 // The signal handler: all the code that runs in it, but for the few instructions of arch/*/interrupted.cpp.
 // Rules of this file: no allocation; no lock but one try; no libc but what inlines to nothing; TLS only by the
 // single-instruction accessors; no statics with guards; errno untouched (system calls are issued directly). What it
-// reads and writes: G::locks, guards, user_handlers, handler_sp, status, own, stk, sigmask (the G's own, and this is
+// reads and writes: G::locks, guards, status, own, stk, sigmask (the G's own, and this is
 // its thread); M::signal_pending, p, next_loan, grace_*, alt_stack; P::request, schedtick; the pool under its lock;
 // `shared`. It may interrupt any instruction of a G, of g0, or of a thread that is none of ours.
 #include "preempt/handler.hpp"
@@ -30,16 +30,6 @@ bool p_is_ours(const M* m) noexcept { return m->p != nullptr; }
 bool still_wanted(const M* m) noexcept { return m->p->preempt_wanted() || sched.stopping.load(relaxed); }
 // Does the user's code of a G run here, and not the scheduler?
 bool a_g_runs(const G* g) noexcept { return g != nullptr && g->status.load(relaxed) == g_status::running; }
-
-bool in_user_handler(G* g, std::uintptr_t sp) noexcept {
-  if (g->user_handlers.load(relaxed) == 0) return false;
-  // A handler left by siglongjmp does not count itself down; but then the stack is shorter than it was inside.
-  if (g->stk.holds(sp) && g->stk.holds(g->handler_sp.load(relaxed)) && sp > g->handler_sp.load(relaxed)) {
-    g->user_handlers.store(0, relaxed);
-    return false;
-  }
-  return true;
-}
 
 // Inside libc, the loader or the unwinder a short lock is often held: the first two requests of a slice are put off.
 bool grace(M* m, std::uintptr_t pc) noexcept {
@@ -73,7 +63,7 @@ void preempt_here(M* m, void* uc) noexcept {
   constexpr std::size_t save_stack = 48 * 1024;
   if (arch::in_trampoline(pc) || on(async_sp() - save_stack, save_stack + 1, sp))
     return defer(defer_reason::trampoline);
-  if (on(m->alt_stack, alt_stack_bytes, sp) || in_user_handler(g, sp)) return defer(defer_reason::in_handler);
+  if (on(m->alt_stack, alt_stack_bytes, sp)) return defer(defer_reason::in_handler);
   if (g->stk.holds(sp) && sp - reinterpret_cast<std::uintptr_t>(g->stk.low) < arch::redirect_room)
     return defer(defer_reason::no_room);
   if (grace(m, pc)) return defer(defer_reason::grace);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 // What a program may not take from us by signals: these definitions stand before libc's in the program's symbol order.
-//   sigaction, signal      a user's handler runs with a count in its G, under which the G is not preempted: the return
-//   from a
-//                          signal frame on another M would give that M this one's alternate stack. For the preemption
-//                          signal the user's action is kept and called by our handler.
+//   sigaction, signal      the preemption signal is added to the mask of every handler: a handler that was preempted
+//   could
+//                          return on another M, and its signal frame would give that M this one's alternate stack. The
+//                          kernel raises and lifts the mask together with the frame, so there is no moment in between.
+//                          For the preemption signal itself the user's action is kept and called by our handler.
 //   sigprocmask, pthread_sigmask   the preemption signal is left out of what is blocked.
-// Handlers that were installed past these functions (by a bare system call, or by libc itself) are not known here.
+// Handlers that are installed past these functions while a run is on (by a bare system call) are not known here.
 // Context: any thread. Nothing is looked up at run time: `__sigaction` is libc's own second name, masks are set by
-// system call.
+// call.
 #include <sys/syscall.h>
 
 #include <cerrno>
@@ -24,30 +25,6 @@ namespace urge::preempt {
 
 namespace {
 
-// The user's actions. A replaced one is kept for ever: a handler on another thread may be about to call it.
-atomic<const struct sigaction*> actions[_NSIG];
-
-// Context: signal handler.
-void run_users_handler(int signal, siginfo_t* info, void* uc) noexcept {
-  const struct sigaction* a = actions[signal].load(acquire);  // [user.action] acquire: its contents
-  if (!a) return;
-  G* g = current_g();
-  const std::uint32_t depth = g ? g->user_handlers.load(relaxed) : 0;
-  if (g) {
-    if (depth == 0) g->handler_sp.store(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)), relaxed);
-    g->user_handlers.store(depth + 1, relaxed);
-    std::atomic_signal_fence(seq_cst);  // before any instruction of the handler
-  }
-  if (a->sa_flags & SA_SIGINFO)
-    a->sa_sigaction(signal, info, uc);
-  else
-    a->sa_handler(signal);
-  if (g) {
-    std::atomic_signal_fence(seq_cst);  // after the last one
-    g->user_handlers.store(depth, relaxed);
-  }
-}
-
 bool is_function(const struct sigaction& a) noexcept {
   return (a.sa_flags & SA_SIGINFO) || (a.sa_handler != SIG_DFL && a.sa_handler != SIG_IGN);
 }
@@ -60,43 +37,52 @@ int kernel_action(int signal, const struct sigaction* act, struct sigaction* old
 
 namespace {
 
+// The signal of this run, or the one that the next is likely to use; `install` sees to another choice.
+int signal_to_hold_off() noexcept {
+  const int s = shared.signal.load(relaxed);
+  return s ? s : SIGURG;
+}
+
 int set_action(int signal, const struct sigaction* act, struct sigaction* old) noexcept {
   if (signal <= 0 || signal >= _NSIG) return __sigaction(signal, act, old);
-  const struct sigaction* copy = nullptr;
-  if (act && is_function(*act)) copy = new (std::nothrow) struct sigaction(*act);
-  if (act && is_function(*act) && !copy) {
-    errno = ENOMEM;
-    return -1;
-  }
+  // [signal.installed] acquire: the signal's number and its owner's action
   if (shared.installed.load(acquire) && signal == shared.signal.load(relaxed)) {
-    // Ours stays in place and calls theirs; SIG_DFL and SIG_IGN come back at the end of the run.
-    if (act && !copy) copy = new (std::nothrow) struct sigaction(*act);
+    // Ours stays in place and calls theirs; SIG_DFL and SIG_IGN come back at the end of the run. One that is replaced
+    // is kept for ever: a handler on another thread may be about to call it.
+    const struct sigaction* copy = act ? new (std::nothrow) struct sigaction(*act) : nullptr;
+    if (act && !copy) {
+      errno = ENOMEM;
+      return -1;
+    }
     const struct sigaction* was =
         copy ? shared.previous.exchange(copy, acq_rel) : shared.previous.load(acquire);  // [signal.previous]
     if (old && was) *old = *was;
     return 0;
   }
-  const struct sigaction* was = actions[signal].load(acquire);  // [user.action] acquire
   struct sigaction given {};
-  const struct sigaction* to_kernel = act;
-  if (copy) {
-    actions[signal].store(copy, release);  // [user.action] release: its contents
-    given = *copy;
-    given.sa_sigaction = run_users_handler;
-    given.sa_flags |= SA_SIGINFO;
-    to_kernel = &given;
+  if (act) {
+    given = *act;
+    if (is_function(given)) sigaddset(&given.sa_mask, signal_to_hold_off());
   }
-  struct sigaction before {};
-  if (const int r = __sigaction(signal, to_kernel, &before); r != 0) {
-    if (copy) actions[signal].store(was, release);  // [user.action]
-    return r;
-  }
-  if (old) {
-    *old = before;
-    if (before.sa_sigaction == run_users_handler && was) *old = *was;
-  }
-  return 0;
+  const int r = __sigaction(signal, act ? &given : nullptr, old);
+  if (r == 0 && old && is_function(*old)) sigdelset(&old->sa_mask, signal_to_hold_off());
+  return r;
 }
+
+}  // namespace
+
+void hold_off_in_handlers() noexcept {
+  for (int s = 1; s < _NSIG; ++s) {
+    struct sigaction now {};
+    if (s == shared.signal.load(relaxed) || s == SIGKILL || s == SIGSTOP || __sigaction(s, nullptr, &now) != 0)
+      continue;
+    if (!is_function(now) || sigismember(&now.sa_mask, signal_to_hold_off()) == 1) continue;
+    sigaddset(&now.sa_mask, signal_to_hold_off());
+    __sigaction(s, &now, nullptr);
+  }
+}
+
+namespace {
 
 int set_mask(int how, const sigset_t* set, sigset_t* old) noexcept {
   std::uint64_t wanted = 0;
@@ -112,6 +98,14 @@ int set_mask(int how, const sigset_t* set, sigset_t* old) noexcept {
   std::uint64_t was = 0;
   const long r = os::syscall6(SYS_rt_sigprocmask, how, set ? reinterpret_cast<long>(&wanted) : 0,
                               reinterpret_cast<long>(&was), sizeof was);
+  if (r == 0 && set) {
+    // A G's mask goes where it goes, and to nobody else: switches put the M's own back.
+    if (G* g = enter_if_g()) {
+      g->sigmask = os::signal_mask();
+      g->has_sigmask = g->sigmask != g->m->sigmask;
+      leave_without_yield(g);
+    }
+  }
   if (r == 0 && old) {
     sigemptyset(old);
     __builtin_memcpy(old, &was, sizeof was);

@@ -46,6 +46,7 @@ int install(int signal) noexcept {
   find_text_ranges();
   shared.signal.store(signal, relaxed);
   if (sanitizer::on) return 0;
+  hold_off_in_handlers();
   struct sigaction ours {};
   ours.sa_sigaction = urge_on_preempt_signal;
   ours.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
@@ -54,7 +55,7 @@ int install(int signal) noexcept {
   // An action set through our sigaction is wrapped already: it stays, and is called by chain() like any other.
   if (kernel_action(signal, &ours, &before) != 0) return -errno;
   shared.previous.store(&before, release);  // [signal.previous] release: its contents
-  shared.installed.store(true, release);
+  shared.installed.store(true, release);    // [signal.installed] release: signal, previous
   return 0;
 }
 

@@ -28,9 +28,13 @@ view look_at(P& p, std::int64_t now, std::uint64_t now_tick) noexcept {
   v.status = p.status.load(acquire);        // [p.status]
   v.schedtick = p.schedtick.load(acquire);  // [schedtick] acquire: start and length of this slice
   v.syscalltick = p.syscalltick.load(relaxed);
-  v.slice_start = now - ticks_to_ns(now_tick - p.slice_start.load(relaxed));
+  // A slice may have begun after our two readings of the time; then it has lasted for nothing yet, not for ages.
+  const auto lasted = static_cast<std::int64_t>(now_tick - p.slice_start.load(relaxed));
+  v.slice_start = now - (lasted > 0 ? ticks_to_ns(static_cast<std::uint64_t>(lasted)) : 0);
   v.slice_length = ticks_to_ns(p.slice_length.load(relaxed));
-  v.work_waits = work_waits_for(p);
+  // A G that is over its limit is stopped even if nobody wants its P.
+  const std::uint64_t limit = p.limit_at.load(relaxed);
+  v.work_waits = work_waits_for(p) || (limit != 0 && now_tick >= limit);
   v.others_free = sched.n_idle_p.load(relaxed) + sched.n_spinning.load(relaxed) != 0;
   return v;
 }
@@ -88,7 +92,7 @@ std::int64_t watch_all(std::int64_t now) noexcept {
     next = std::min(next, now + quantum);
   }
   // While some M sleeps for the timers they are not ours.
-  if (!sched.poller.load(seq_cst)) {
+  if (!sched.poller.load(seq_cst)) {  // [poller] seq_cst: before the look at the timers
     for (unsigned i = 0; i < sched.procs; ++i)
       if (all_ps[i].clock.next_when.load(relaxed) <= now) all_ps[i].clock.run(now);
     next = std::min(next, earliest_timer());
@@ -99,7 +103,7 @@ std::int64_t watch_all(std::int64_t now) noexcept {
 void* loop(void*) noexcept {
   os::set_timer_slack_1ns();
   bool idle_before = false;
-  while (!over.load(acquire)) {
+  while (!over.load(acquire)) {                                   // [sysmon.over] acquire: no more of this run
     const std::uint32_t calls = sched.sysmon_word.load(seq_cst);  // [sysmon.word] acquire: what we are called for
     std::int64_t next = watch_all(monotonic_ns());
     // Deep sleep only when two looks in a row find nothing: a process that works for some microseconds each millisecond
@@ -107,11 +111,11 @@ void* loop(void*) noexcept {
     const bool idle = next == INT64_MAX;
     if (idle && !idle_before) next = monotonic_ns() + ticks_to_ns(sched.quantum);
     idle_before = idle;
-    sched.sysmon_until.store(next, seq_cst);
+    sched.sysmon_until.store(next, seq_cst);  // [sysmon.until] we: until; look at Ps / they: P at work; look at until
     // Deep sleep only if nothing has begun between the look and this store: whoever takes a P from the idle list after
     // it sees that we sleep, and calls.
-    if (next == INT64_MAX && sched.n_idle_p.load(seq_cst) != sched.procs) continue;
-    if (sched.poller.load(seq_cst) == nullptr && earliest_timer() < next) continue;
+    if (next == INT64_MAX && sched.n_idle_p.load(seq_cst) != sched.procs) continue;  // [idle_p] seq_cst: after until
+    if (sched.poller.load(seq_cst) == nullptr && earliest_timer() < next) continue;  // [poller] seq_cst: after until
     os::futex_wait(sched.sysmon_word, calls, next == INT64_MAX ? os::no_deadline : next);
     sched.sysmon_until.store(0, relaxed);
   }
@@ -133,7 +137,7 @@ int start() noexcept {
 }
 
 void stop() noexcept {
-  over.store(true, release);
+  over.store(true, release);  // [sysmon.over] release: the end of the run
   call_sysmon();
   pthread_join(thread, nullptr);
 }

@@ -13,6 +13,8 @@
 #include <tuple>
 #include <utility>
 
+#pragma GCC visibility push(default)
+
 namespace urge {
 
 namespace detail {
@@ -258,3 +260,5 @@ std::size_t select(Cases... cases) {
 }
 
 }  // namespace urge
+
+#pragma GCC visibility pop

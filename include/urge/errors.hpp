@@ -3,6 +3,8 @@
 #pragma once
 #include <stdexcept>
 
+#pragma GCC visibility push(default)
+
 namespace urge {
 
 // Thrown by `chan::send` (and `select`) on a closed channel, and by a second `close`.
@@ -23,3 +25,5 @@ struct deadlock : std::runtime_error {
 };
 
 }  // namespace urge
+
+#pragma GCC visibility pop

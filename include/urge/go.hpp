@@ -13,6 +13,8 @@
 #include <string_view>
 #include <utility>
 
+#pragma GCC visibility push(default)
+
 namespace urge {
 
 // How a G is started.
@@ -30,7 +32,8 @@ template <class R>
 class [[nodiscard]] join_handle {
  public:
   join_handle() = default;
-  join_handle(join_handle&& other) noexcept : task_(std::exchange(other.task_, nullptr)) {}
+  join_handle(join_handle&& other) noexcept
+      : task_(std::exchange(other.task_, nullptr)), joined_(std::exchange(other.joined_, false)) {}
   join_handle& operator=(join_handle&& other) noexcept {
     join_handle(std::move(other)).swap(*this);
     return *this;
@@ -39,19 +42,21 @@ class [[nodiscard]] join_handle {
     if (task_) task_->drop();
   }
 
-  // Waits for the end of the G and returns its value or rethrows its exception. Once.
+  // Waits for the end of the G and returns its value or rethrows its exception. Once; what the handle tells of the G
+  // stays true afterwards.
   // Blocks: the G. Throws: std::logic_error if empty, already joined, or one's own; exited; killed.
   R join() {
-    if (!task_) throw std::logic_error("urge::join_handle::join: the handle is empty or was joined already");
+    if (!task_ || joined_)
+      throw std::logic_error("urge::join_handle::join: the handle is empty or was joined already");
     detail::join_task(*task_);
-    std::unique_ptr<detail::joinable<R>, dropper> t(std::exchange(task_, nullptr));
-    const auto how = t->state.load(std::memory_order_acquire);  // [task.state] acquire: the result
+    joined_ = true;
+    const auto how = task_->state.load(std::memory_order_acquire);  // [task.state] acquire: the result
     if (how == detail::outcome::killed || (how == detail::outcome::exited && !std::is_void_v<R>))
       detail::throw_no_result(how);
     if (how == detail::outcome::exited) {
       if constexpr (std::is_void_v<R>) return;
     }
-    return t->value.take();
+    return task_->value.take();
   }
   // Has it ended? False for an empty handle.
   bool done() const noexcept {
@@ -69,15 +74,13 @@ class [[nodiscard]] join_handle {
   g_info info() const noexcept;
 
  private:
-  struct dropper {
-    void operator()(detail::task* t) const noexcept { t->drop(); }
-  };
   explicit join_handle(detail::joinable<R>* t) noexcept : task_(t) {}
-  void swap(join_handle& other) noexcept { std::swap(task_, other.task_); }
+  void swap(join_handle& other) noexcept { std::swap(task_, other.task_), std::swap(joined_, other.joined_); }
   template <class F, class... A>
   friend join_handle<detail::result_of<F, A...>> spawn(go_options, F&&, A&&...);
 
   detail::joinable<R>* task_ = nullptr;
+  bool joined_ = false;
 };
 
 namespace detail {
@@ -157,3 +160,5 @@ void sleep_for(const std::chrono::duration<Rep, Period>& d) {
 }  // namespace this_g
 
 }  // namespace urge
+
+#pragma GCC visibility pop

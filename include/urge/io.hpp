@@ -4,6 +4,8 @@
 #include <type_traits>
 #include <utility>
 
+#pragma GCC visibility push(default)
+
 namespace urge {
 
 namespace detail {
@@ -26,3 +28,5 @@ auto blocking(F&& f) -> std::invoke_result_t<F> {
 }
 
 }  // namespace urge
+
+#pragma GCC visibility pop

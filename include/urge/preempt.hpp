@@ -4,6 +4,8 @@
 #pragma once
 #include <urge/detail/gate.hpp>
 
+#pragma GCC visibility push(default)
+
 namespace urge {
 
 // While one lives, this G is not preempted, neither by flag nor by signal. Nests. A request that arrives meanwhile is
@@ -25,3 +27,5 @@ inline void preempt_point() {
 }
 
 }  // namespace urge
+
+#pragma GCC visibility pop

@@ -13,6 +13,8 @@
 #include <type_traits>
 #include <utility>
 
+#pragma GCC visibility push(default)
+
 namespace urge {
 
 // How Gs are stopped when their slice has run out.
@@ -128,3 +130,5 @@ stats snapshot();
 void dump(int fd);
 
 }  // namespace urge
+
+#pragma GCC visibility pop

@@ -5,6 +5,8 @@
 
 #include <chrono>
 
+#pragma GCC visibility push(default)
+
 namespace urge {
 
 // A channel that receives the time once, when `d` has passed. Dropping it disarms it.
@@ -15,3 +17,5 @@ chan<time_point> after(std::chrono::duration<Rep, Period> d) {
 }
 
 }  // namespace urge
+
+#pragma GCC visibility pop

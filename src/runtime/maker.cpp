@@ -88,7 +88,7 @@ void start_wanted_ms() noexcept {
 }
 
 void* loop(void*) noexcept {
-  while (!over.load(acquire)) {
+  while (!over.load(acquire)) {                                  // [maker.over] acquire: no more of this run
     const std::uint32_t calls = sched.maker_word.load(acquire);  // [maker.word] acquire: what is wanted
     start_wanted_ms();
     if (!sanitizer::on) preempt::refill_identities();
@@ -105,7 +105,7 @@ int start() noexcept {
 }
 
 void stop() noexcept {
-  over.store(true, release);
+  over.store(true, release);  // [maker.over] release: the end of the run
   call_maker();
   pthread_join(thread, nullptr);
 }

@@ -40,9 +40,7 @@ std::string_view name_of(wait_reason) noexcept;
 struct G {
   // --- the G itself, and the handler on its own thread: `locks` > 0 means: not preemptible ---
   atomic<std::uint32_t> locks{0};
-  atomic<std::uint32_t> guards{0};         // of these, held by preempt_guards
-  atomic<std::uint32_t> user_handlers{0};  // depth of the user's signal handlers on this G
-  atomic<std::uintptr_t> handler_sp{0};    // stack pointer at the outermost of them
+  atomic<std::uint32_t> guards{0};  // of these, held by preempt_guards
 
   // --- whoever owns it by its status; `m` is stable for the G itself while locks > 0 ---
   atomic<g_status> status{g_status::idle};
@@ -53,7 +51,8 @@ struct G {
   eh_state eh;              // exceptions in flight, while it is stopped and has no identity of its own
   stack stk;
   detail::task* job = nullptr;
-  std::uint64_t sigmask = 0;  // at its last stop by signal
+  std::uint64_t sigmask = 0;  // at its last stop by signal, or as it set it itself
+  bool has_sigmask = false;   // it has set one: that goes with it
   bool stopped_by_signal = false;
   bool orphan = false;  // given up in a system call at the end of its run
 

@@ -75,7 +75,7 @@ P* take_idle_p_locked() noexcept {
   p->link = nullptr;
   sched.n_idle_p.fetch_sub(1, seq_cst);  // [idle_p]
   // The first P that goes to work must have a sysmon that looks.
-  if (sched.sysmon_until.load(seq_cst) == INT64_MAX) call_sysmon();
+  if (sched.sysmon_until.load(seq_cst) == INT64_MAX) call_sysmon();  // [sysmon.until] seq_cst: after n_idle_p
   return p;
 }
 
@@ -85,7 +85,7 @@ void wake_p() noexcept {
   if (sched.n_spinning.load(relaxed) != 0) return;
   if (sched.n_idle_p.load(relaxed) == 0) {
     if (sched.need_spinning.load(relaxed) == 0) sched.need_spinning.store(1, seq_cst);  // [need_spinning]
-    if (sched.n_idle_p.load(seq_cst) == 0) return;
+    if (sched.n_idle_p.load(seq_cst) == 0) return;  // [idle_p] seq_cst: after need_spinning
   }
   std::uint32_t none = 0;
   if (!sched.n_spinning.compare_exchange_strong(none, 1, seq_cst, relaxed)) return;  // [spinning]
@@ -154,16 +154,17 @@ bool sleep_idle(M* m) noexcept {
   std::int64_t until = earliest_timer();
   M* nobody = nullptr;
   if (until == INT64_MAX || sched.n_idle_p.load(relaxed) == 0 ||
-      !sched.poller.compare_exchange_strong(nobody, m, seq_cst, relaxed)) {
+      !sched.poller.compare_exchange_strong(nobody, m, seq_cst, relaxed)) {  // [poller] one at a time
     return m->park.sleep();
   }
   sched.poll_until.store(until, seq_cst);  // [poller] we: poll_until; look at timers / they: timer; look at poll_until
-  if (const std::int64_t again = earliest_timer(); again < until) sched.poll_until.store(until = again, seq_cst);
+  if (const std::int64_t again = earliest_timer(); again < until)
+    sched.poll_until.store(until = again, seq_cst);  // [poller] as above
   const bool woken = m->park.sleep(until);
-  sched.poll_until.store(0, seq_cst);
+  sched.poll_until.store(0, seq_cst);    // [poller] before it is nobody's
   sched.poller.store(nullptr, seq_cst);  // [poller] we: no poller; look at sysmon / they: timer; look at poller
   // From now on nobody sleeps for the timers; sysmon does, if it knows.
-  if (woken && earliest_timer() < sched.sysmon_until.load(seq_cst)) call_sysmon();
+  if (woken && earliest_timer() < sched.sysmon_until.load(seq_cst)) call_sysmon();  // [sysmon.until] after poller
   return woken;
 }
 
@@ -216,9 +217,9 @@ std::int64_t earliest_timer() noexcept {
 }
 
 void timer_added(std::int64_t when) noexcept {
-  std::atomic_thread_fence(seq_cst);  // we: timer; fence; look at sleepers / they: until; look at timers
-  if (M* m = sched.poller.load(seq_cst)) {
-    if (sched.poll_until.load(seq_cst) <= when) return;
+  std::atomic_thread_fence(seq_cst);        // we: timer; fence; look at sleepers / they: until; look at timers
+  if (M* m = sched.poller.load(seq_cst)) {  // [poller] seq_cst: after the timer
+    if (sched.poll_until.load(seq_cst) <= when) return;  // [poller] likewise
     bool listed;
     {
       std::lock_guard hold(sched.lock);
@@ -227,7 +228,7 @@ void timer_added(std::int64_t when) noexcept {
     if (listed) return m->park.wake();  // it looks again
   }
   // Our own P looks at its timers at each switch; sysmon stands in for it while its G does not stop.
-  if (when < sched.sysmon_until.load(seq_cst)) call_sysmon();
+  if (when < sched.sysmon_until.load(seq_cst)) call_sysmon();  // [sysmon.until] seq_cst: after the timer
 }
 
 // A P whose M is lost in a system call goes to whoever can use it. Source: Go's handoffp.

@@ -43,12 +43,6 @@ G* get_global(P* p, std::uint64_t max) noexcept {
   return get_global_locked(p, max);
 }
 
-// Runs this P's timers if the first is due. Costs one load when it is not.
-void run_due_timers(P* p, std::uint64_t now) noexcept {
-  if (p->clock.next_tick.load(relaxed) <= now) [[unlikely]]
-    p->clock.run(monotonic_ns());
-}
-
 // Takes half of another P's queue into ours; returns one of them. On the last round also its runnext.
 G* steal_from(P* p, P* victim, bool runnext_too) noexcept {
   G* batch[runq::capacity / 2];
@@ -118,7 +112,8 @@ picked find_runnable(M* m) noexcept {
     }
     P* p = m->p;
     const std::uint64_t now = ticks();
-    if (const picked next = pick_next(m, now); next.g) return next;
+    run_due_timers(p, now);
+    if (const picked next = pick_next(m); next.g) return next;
     if (gm()) {
       // One queue: nothing to steal, so nobody spins; the timers of all Ps are everybody's.
       bool ran = false;
@@ -169,10 +164,9 @@ bool work_waits_for(const P& p) noexcept {
   return timer != UINT64_MAX && timer <= ticks();
 }
 
-picked pick_next(M* m, std::uint64_t now) noexcept {
+picked pick_next(M* m) noexcept {
   P* p = m->p;
   if (!p || sched.stopping.load(relaxed)) return {};
-  run_due_timers(p, now);
   if (gm()) return {get_global(p, 1), false};
   if (p->schedtick.load(relaxed) % global_interval == 0 || p->preempt_wanted()) {
     // A slice that has run out ends a chain of inheritances too: without this, Gs that spawn each other through
@@ -208,6 +202,10 @@ void take_over(M* m, picked next, std::uint64_t now) noexcept {
     p->slice_length.store(length, relaxed);
     p->slice_start.store(now, relaxed);
     p->schedtick.store(tick, release);  // [schedtick] release: start and length of this slice
+  }
+  if (g->cpu_limit != 0 || p->limit_at.load(relaxed) != 0) [[unlikely]] {
+    const std::uint64_t used = g->cpu.load(relaxed);
+    p->limit_at.store(g->cpu_limit == 0 ? 0 : now + (g->cpu_limit > used ? g->cpu_limit - used : 0), relaxed);
   }
   identity* runs_under = g->own ? g->own : m->loan;
   __atomic_store_n(runs_under->yield_wanted, 0u, __ATOMIC_RELAXED);

@@ -9,13 +9,25 @@ namespace urge {
 
 namespace {
 
-// Leaves `g` for whatever comes next on this M.
-[[gnu::always_inline]] inline void leave_for_next(G* g, std::uint64_t now, after_switch after) noexcept {
+// Leaves `g` for whatever comes next on this M. A G that parks still holds the lock of what it waits on, which a
+// timer's function may need: then timers that are due run on the other side.
+[[gnu::always_inline]] inline void leave_for_next(G* g, std::uint64_t now, after_switch after,
+                                                  bool locked = false) noexcept {
   M* m = g->m;
   account(g, now);
-  const picked next = pick_next(m, now);
+  if (m->p) {
+    if (locked)
+      after.timers = m->p->clock.next_tick.load(relaxed) <= now;
+    else
+      run_due_timers(m->p, now);
+  }
+  const picked next = pick_next(m);
   if (next.g) take_over(m, next, now);
+  if (g->has_sigmask) [[unlikely]]
+    os::set_signal_mask(m->sigmask);
   switch_to(m, g, next.g, after);
+  if (g->has_sigmask) [[unlikely]]
+    os::set_signal_mask(g->sigmask);
 }
 
 // After the switch: the G may be given to others.
@@ -54,7 +66,7 @@ void park(G* g, wait_reason why, void (*unlock)(M*, G*, void*) noexcept, void* a
   g->reason.store(why, relaxed);
   g->waiting_since.store(now, relaxed);
   set_status(g->status, g_status::running, g_status::waiting);
-  leave_for_next(g, now, {nullptr, unlock, arg});
+  leave_for_next(g, now, {nullptr, unlock, arg}, true);
 }
 
 void ready(G* g) noexcept {

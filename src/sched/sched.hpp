@@ -28,11 +28,11 @@ struct scheduler {
   gqueue queue;  // global run queue
   P* idle_ps = nullptr;
   M* idle_ms = nullptr;
-  P* wants_m = nullptr;   // Ps for which the maker shall start an M
-  unsigned n_ms = 0;      // Ms alive or being made
+  P* wants_m = nullptr;                 // Ps for which the maker shall start an M
+  unsigned n_ms = 0;                    // Ms alive or being made
   unsigned n_created = 0, n_ended = 0;  // threads of Ms in this run; a run is over when they are equal
-  M* all_ms = nullptr;    // that have started and not ended
-  M* ended_ms = nullptr;  // whose threads are to be joined
+  M* all_ms = nullptr;                  // that have started and not ended
+  M* ended_ms = nullptr;                // whose threads are to be joined
   G* free_gs = nullptr;
   std::uint64_t n_free_gs = 0;
   std::uint64_t handoffs = 0;
@@ -50,7 +50,7 @@ struct scheduler {
   atomic<std::uint32_t> need_spinning{0};
   atomic<std::uint64_t> next_id{1};
   atomic<bool> stopping{false};
-  atomic<bool> letting_out{false};      // the end of the run: Gs stopped inside libc run on until they are out
+  atomic<bool> letting_out{false};     // the end of the run: Gs stopped inside libc run on until they are out
   atomic<bool> main_left{false};       // the main G has left by this_g::exit: the run goes on until all have ended
   atomic<std::int64_t> poll_until{0};  // the moment until which one idle M sleeps for the timers; 0: none does
   atomic<M*> poller{nullptr};          // that M
@@ -109,8 +109,14 @@ struct picked {
   G* g = nullptr;
   bool inherit = false;  // runs in what is left of the slice of the G that made it runnable
 };
-// The next G without waiting: this P's queues, then the global one. g null: nothing here.
-picked pick_next(M*, std::uint64_t now) noexcept;
+// The next G without waiting: this P's queues, then the global one. g null: nothing here. Runs no timers.
+picked pick_next(M*) noexcept;
+// Runs the P's timers if the first is due. Costs one load when it is not. Context: no lock held: a timer's function
+// may take a channel's.
+inline void run_due_timers(P* p, std::uint64_t now) noexcept {
+  if (p->clock.next_tick.load(relaxed) <= now) [[unlikely]]
+    p->clock.run(monotonic_ns());
+}
 // Makes a picked G the M's own: status, slice, stack. Afterwards switch_to it.
 void take_over(M*, picked, std::uint64_t now) noexcept;
 // Would anybody run on this P if its G stopped?
@@ -135,7 +141,7 @@ std::int64_t earliest_timer() noexcept;
 inline void become_spinning(M* m) noexcept {
   m->spinning = true;
   sched.n_spinning.fetch_add(1, seq_cst);  // [spinning] seq_cst: see the rule in idle.cpp
-  sched.need_spinning.store(0, seq_cst);
+  sched.need_spinning.store(0, seq_cst);   // [need_spinning] seq_cst: after n_spinning
 }
 
 // --- spawn.cpp ---
@@ -179,6 +185,11 @@ inline G* enter(const char* function) {
   if (!g) [[unlikely]]
     throw_outside(function);
   return g;
+}
+// Leaves, as a function of libc that is no yield point.
+inline void leave_without_yield(G* g) noexcept {
+  std::atomic_signal_fence(seq_cst);  // all of it before the handler may stop us
+  g->locks.store(g->locks.load(relaxed) - 1, relaxed);
 }
 // Leaves; gives way if the slice has run out meanwhile.
 inline void leave(G* g) noexcept {

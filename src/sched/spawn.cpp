@@ -111,12 +111,11 @@ G* new_g(detail::task* job, const go_options& how, P* p) noexcept {
   if (g->status.load(relaxed) == g_status::dead) set_status(g->status, g_status::dead, g_status::idle);
   g->locks.store(1, relaxed);  // until its first frame
   g->guards.store(0, relaxed);
-  g->user_handlers.store(0, relaxed);
   g->context = nullptr;
   g->own = nullptr;
   g->eh = {};
   g->job = job;
-  g->stopped_by_signal = g->orphan = false;
+  g->stopped_by_signal = g->orphan = g->has_sigmask = false;
   g->stack_size = how.stack_size ? how.stack_size : sched.how.stack_size;
   g->weight = how.weight;
   g->cpu_limit = how.cpu_limit.count() > 0 ? ns_to_ticks(how.cpu_limit.count()) : 0;

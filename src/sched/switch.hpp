@@ -33,6 +33,8 @@ inline void arrive(arch::transfer t) noexcept {
   (a.prev ? a.prev->context : m->g0) = t.from;
   sanitizer::arrived(m, a.prev);
   if (a.act) a.act(m, a.prev, a.arg);
+  if (a.timers && m->p) [[unlikely]]
+    run_due_timers(m->p, ticks());
 }
 
 // Puts G's CPU time up to now.

@@ -33,7 +33,8 @@ void enter_syscall(G* g) noexcept {
   p->m.store(nullptr, relaxed);
   p->status.store(p_status::syscall, seq_cst);  // [p.status] release: all that the P's next owner needs
   // sysmon need not hurry for a P that nobody wants.
-  if (others && sched.sysmon_until.load(seq_cst) > monotonic_ns() + 50'000) call_sysmon();
+  if (others && sched.sysmon_until.load(seq_cst) > monotonic_ns() + 50'000)  // [sysmon.until] seq_cst: after the status
+    call_sysmon();
 }
 
 void exit_syscall(G* g) noexcept {

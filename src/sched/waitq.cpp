@@ -5,23 +5,35 @@
 namespace urge {
 
 void push_back(wait_list& l, waiter& w) noexcept {
-  w.list = &l, w.next = nullptr, w.prev = l.last;
+  w.list.store(&l, relaxed);  // its lock orders it
+  w.next = nullptr, w.prev = l.last;
   (l.last ? l.last->next : l.first) = &w;
   l.last = &w;
 }
 void push_front(wait_list& l, waiter& w) noexcept {
-  w.list = &l, w.prev = nullptr, w.next = l.first;
+  w.list.store(&l, relaxed);  // as above
+  w.prev = nullptr, w.next = l.first;
   (l.first ? l.first->prev : l.last) = &w;
   l.first = &w;
 }
 void unlink(waiter& w) noexcept {
-  wait_list& l = *w.list;
+  wait_list& l = *w.list.load(relaxed);  // its lock is held
   (w.prev ? w.prev->next : l.first) = w.next;
   (w.next ? w.next->prev : l.last) = w.prev;
-  w.list = nullptr, w.next = w.prev = nullptr;
+  w.next = w.prev = nullptr;
+  w.list.store(nullptr, release);  // [waiter.list] release: the last touch: its G may be on its way out, see take_off
 }
 
 namespace {
+// Takes a node off the list that it is on, if any; afterwards nobody knows it. It may be moved to another list, or be
+// taken off by a waker, as we look.
+void take_off(waiter& w) noexcept {
+  while (wait_list* l = w.list.load(acquire)) {  // [waiter.list] acquire: whoever took it off is through with it
+    std::lock_guard hold(lock_of(*l));
+    if (w.list.load(relaxed) == l) return unlink(w);
+  }
+}
+
 bool claim(wait_record& r) noexcept {
   std::uint32_t free = 0;
   return r.claimed.compare_exchange_strong(free, 1, acq_rel, relaxed);  // [wait.claimed] one winner
@@ -58,10 +70,12 @@ void unlock_one(void* l) noexcept { lock_of(*static_cast<wait_list*>(l)).unlock(
 
 waiter* pop(wait_list& l) noexcept {
   while (waiter* w = l.first) {
+    // Claimed while it is still listed: a G that lost its wait to another waker comes to take its nodes off, and may
+    // not find this one gone, leave, and take the record with it, before we have looked at that.
+    const bool ours = claim(*w->record);
+    if (ours) w->record->winner = w;
     unlink(*w);
-    if (!claim(*w->record)) continue;
-    w->record->winner = w;
-    return w;
+    if (ours) return w;
   }
   return nullptr;
 }
@@ -77,11 +91,7 @@ waiter* wait_any(G* g, waiter* nodes, std::uint32_t n, wait_reason why, void (*u
   g->waiting_on.store(nullptr, relaxed);
   if (deadline_ns != os::no_deadline) remove_timer(&r.timer);
   for (std::uint32_t i = 0; i < n; ++i) {
-    if (&nodes[i] == r.winner) continue;
-    wait_list* l = nodes[i].list;
-    if (!l) continue;
-    std::lock_guard hold(lock_of(*l));
-    if (nodes[i].list) unlink(nodes[i]);
+    if (&nodes[i] != r.winner) take_off(nodes[i]);
   }
   return r.winner;
 }
@@ -93,10 +103,7 @@ bool wait(G* g, wait_list& l, waiter& w, wait_reason why, std::int64_t deadline_
 
 void forget(wait_record& r) noexcept {
   for (std::uint32_t i = 0; i < r.n; ++i) {
-    wait_list* l = r.nodes[i].list;
-    if (!l) continue;
-    std::lock_guard hold(lock_of(*l));
-    if (r.nodes[i].list) unlink(r.nodes[i]);
+    take_off(r.nodes[i]);
   }
 }
 

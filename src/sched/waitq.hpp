@@ -2,11 +2,11 @@
 // Waiting: what mutexes, channels, joins and all other primitives are made of (docs/protocols/parking.md).
 //
 // A waiting G lies in one or more wait lists by nodes on its own stack, and perhaps in a timer heap by its record.
-// Whoever wants to wake it takes a node off a list under that list's lock and then claims the record: one
+// Whoever wants to wake it claims the record of a node under that node's list's lock and takes the node off: one
 // compare-exchange, for there may be several lists, and a timer. Who wins sets `winner` and makes the G runnable; who
 // loses goes to the next node. The G itself takes its other nodes off their lists when it runs again.
 //   record.claimed   0 -> 1 by the winner
-//   waiter.list      under that list's lock; null: not on it
+//   waiter.list      under that list's lock; null: not on it. The G looks at its own without: null is the last word.
 // Order of locks: list, then timers. A timer's function takes no list's lock.
 #pragma once
 #include <urge/detail/wait_list.hpp>
@@ -21,7 +21,7 @@ namespace detail {
 struct waiter {
   waiter* next = nullptr;
   waiter* prev = nullptr;
-  wait_list* list = nullptr;
+  atomic<wait_list*> list{nullptr};
   wait_record* record = nullptr;
   void* data = nullptr;     // what the primitive needs: the value to hand over, the mode that is waited for
   std::uint32_t index = 0;  // of the case in a select

@@ -7,6 +7,7 @@
 
 #include <sys/mman.h>
 
+#include <bit>
 #include <cerrno>
 
 #include "base/lock.hpp"
@@ -19,7 +20,8 @@
 namespace urge {
 
 namespace {
-constexpr std::size_t max_classes = 64;
+constexpr std::size_t exact_classes = 64;  // sizes that get a class of their own; those that come later share:
+constexpr std::size_t max_classes = exact_classes + 65;  // four steps an octave, from 16 KiB to 1 GiB
 constexpr std::size_t max_regions = 64;  // doubling from 16 slots: the last would hold 2^67
 constexpr std::size_t hot_limit = 64;    // idle stacks of a class that keep their pages
 
@@ -83,11 +85,19 @@ int add_region(stack_class& c) noexcept {
 }
 }  // namespace
 
+namespace {
+std::size_t next_step(std::size_t size) noexcept {
+  const std::size_t step = std::bit_floor(size) / 4;
+  return (size + step - 1) / step * step;
+}
+}  // namespace
+
 stack_class* stack_class_of(std::size_t size) noexcept {
   for (std::size_t i = 0, n = n_classes.load(acquire); i < n; ++i)  // [stack.class] acquire: size
     if (classes[i].size == size) return &classes[i];
   std::lock_guard hold(classes_lock);
   const std::size_t n = n_classes.load(relaxed);
+  if (n >= exact_classes) size = next_step(size);
   for (std::size_t i = 0; i < n; ++i)
     if (classes[i].size == size) return &classes[i];
   if (n == max_classes) return nullptr;

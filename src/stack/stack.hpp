@@ -25,7 +25,8 @@ struct stack {
 
 inline constexpr std::size_t guard_bytes = 64 * 1024;
 
-// The class of stacks of `size` bytes (a multiple of the page size); made on first use. nullptr: too many classes.
+// The class of stacks of `size` bytes (a multiple of the page size), or of some more when there are many sizes already;
+// made on first use. nullptr: too many classes.
 stack_class* stack_class_of(std::size_t size) noexcept;
 
 // Takes a stack. On failure returns one without memory and sets `error` to -errno of the call that failed.

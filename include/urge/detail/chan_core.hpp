@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#pragma GCC visibility push(default)
+
 namespace urge::detail {
 
 enum class chan_result : std::uint8_t { done, would_block, closed, timed_out };
@@ -60,3 +62,5 @@ template <class T>
 inline constexpr bool travels_as_bytes = std::is_trivially_copyable_v<T>;
 
 }  // namespace urge::detail
+
+#pragma GCC visibility pop

@@ -6,8 +6,10 @@
 #pragma once
 
 extern "C" {
-extern __thread unsigned urge_yield_wanted __attribute__((tls_model("initial-exec")));
+extern __thread unsigned urge_yield_wanted __attribute__((tls_model("initial-exec"), visibility("default")));
 }
+
+#pragma GCC visibility push(default)
 
 namespace urge::detail {
 
@@ -18,3 +20,5 @@ void release_preemption();  // the last one honours a request that came meanwhil
 inline bool yield_wanted() noexcept { return __atomic_load_n(&urge_yield_wanted, __ATOMIC_RELAXED) != 0; }
 
 }  // namespace urge::detail
+
+#pragma GCC visibility pop

@@ -14,6 +14,8 @@
 #include <type_traits>
 #include <utility>
 
+#pragma GCC visibility push(default)
+
 namespace urge {
 
 struct go_options;
@@ -161,3 +163,5 @@ void join_task(task&);          // waits until it is not live; throws std::logic
 
 }  // namespace detail
 }  // namespace urge
+
+#pragma GCC visibility pop

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#pragma GCC visibility push(default)
+
 namespace urge {
 
 // The clock of all deadlines.
@@ -51,3 +53,5 @@ time_point to_deadline(const std::chrono::duration<Rep, Period>& d) {
 
 }  // namespace detail
 }  // namespace urge
+
+#pragma GCC visibility pop

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+// Ending the process from the command itself: past the functions of exit_hook.cpp, which end a task where one calls.
+#pragma once
+
+namespace urge::cli {
+
+// Before the first task: from here on children of fork, which are no tasks, are told apart.
+void remember_process() noexcept;
+// Nothing is flushed, nothing registered is called. Context: any, signal handlers too.
+[[noreturn]] void leave_process(int status) noexcept;
+
+}  // namespace urge::cli

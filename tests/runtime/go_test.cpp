@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT
+// Starting Gs: arguments, options, many of them, and that starting some for ever starves nobody.
+#include <urge/chan.hpp>
+#include <urge/go.hpp>
+#include <urge/runtime.hpp>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "support/runtime_fixture.hpp"
+
+namespace urge::test {
+namespace {
+
+class Go : public WithSetting {};
+INSTANTIATE_TEST_SUITE_P(Settings, Go, testing::ValuesIn(settings({1, 2, 4, 8})), name_setting());
+
+int add(int a, int b) { return a + b; }
+struct holder {
+  int base;
+  int plus(int n) const { return base + n; }
+};
+
+TEST_P(Go, CallsWhateverCanBeInvoked) {
+  run(
+      [] {
+        EXPECT_EQ(spawn(add, 2, 3).join(), 5);
+        EXPECT_EQ(spawn(&add, 2, 3).join(), 5);
+        EXPECT_EQ(spawn(&holder::plus, holder{10}, 5).join(), 15);
+        EXPECT_EQ(spawn(&holder::base, holder{10}).join(), 10);
+        EXPECT_EQ(spawn(std::function<int(int)>([](int n) { return 2 * n; }), 4).join(), 8);
+        EXPECT_EQ(spawn([](auto... n) { return (n + ...); }, 1, 2, 3).join(), 6);
+      },
+      how());
+}
+
+TEST_P(Go, ArgumentsAreCopiedAsByStdThread) {
+  run(
+      [] {
+        std::string text = "before";
+        auto copy = spawn([](std::string s) { return s; }, text);
+        auto reference = spawn([](std::string& s) { return s.size(); }, std::ref(text));
+        char array[] = "array";
+        auto decayed = spawn([](const char* s) { return *s; }, array);
+        EXPECT_EQ(copy.join(), "before");
+        EXPECT_EQ(reference.join(), 6u);
+        EXPECT_EQ(decayed.join(), 'a');
+      },
+      how());
+}
+
+TEST_P(Go, ArgumentsAndResultsMayBeMoveOnly) {
+  run(
+      [] {
+        auto twice = [](std::unique_ptr<int> p) { return std::make_unique<int>(2 * *p); };
+        EXPECT_EQ(*spawn(twice, std::make_unique<int>(21)).join(), 42);
+        auto owner = [p = std::make_unique<int>(5)] { return *p; };
+        EXPECT_EQ(spawn(std::move(owner)).join(), 5);
+      },
+      how());
+}
+
+TEST_P(Go, ResultsAreDecayed) {
+  run(
+      [] {
+        static const std::string text = "a";
+        join_handle<std::string> h = spawn([]() -> const std::string& { return text; });
+        EXPECT_EQ(h.join(), "a");
+      },
+      how());
+}
+
+TEST_P(Go, ClosureAndArgumentsAreGoneWhenJoinReturns) {
+  run(
+      [] {
+        auto in_closure = std::make_shared<int>(1), in_argument = std::make_shared<int>(2);
+        auto h = spawn([in_closure](const std::shared_ptr<int>&) {}, in_argument);
+        h.join();
+        EXPECT_EQ(in_closure.use_count(), 1);
+        EXPECT_EQ(in_argument.use_count(), 1);
+      },
+      how());
+}
+
+TEST_P(Go, FireAndForgetRuns) {
+  run(
+      [] {
+        chan<int> c;
+        go([](chan<int> to, int n) { to.send(n); }, c, 7);
+        EXPECT_EQ(c.recv(), 7);
+        go({.name = "named"}, [c]() mutable { c.send(static_cast<int>(this_g::name().size())); });
+        EXPECT_EQ(c.recv(), 5);
+      },
+      how());
+}
+
+TEST_P(Go, IdsAreCountedFromTheMainG) {
+  run(
+      [] {
+        auto a = spawn([] { return this_g::id(); });
+        auto b = spawn([] { return this_g::id(); });
+        EXPECT_EQ(a.id(), 2u);
+        EXPECT_EQ(b.id(), 3u);
+        EXPECT_EQ(a.join(), 2u);
+        EXPECT_EQ(b.join(), 3u);
+      },
+      how());
+}
+
+TEST_P(Go, NamesAreCutTo63Characters) {
+  run(
+      [] {
+        const std::string name(200, 'n');
+        auto h = spawn({.name = name}, [] { return std::string(this_g::name()); });
+        EXPECT_EQ(h.join(), std::string(63, 'n'));
+        EXPECT_EQ(spawn([] { return std::string(this_g::name()); }).join(), "");
+        auto temporary = spawn({.name = std::string("gone soon")}, [] { return std::string(this_g::name()); });
+        EXPECT_EQ(temporary.join(), "gone soon");
+      },
+      how());
+}
+
+TEST_P(Go, BadOptionsAreRefusedAndNothingIsLeftOfTheG) {
+  run(
+      [] {
+        auto kept = std::make_shared<int>(0);
+        EXPECT_THROW(go({.stack_size = 1000}, [kept] {}), std::invalid_argument);
+        EXPECT_THROW((void)spawn({.weight = 0}, [kept] {}), std::invalid_argument);
+        EXPECT_THROW((void)spawn({.weight = 1001}, [kept] {}), std::invalid_argument);
+        EXPECT_EQ(kept.use_count(), 1);
+      },
+      how());
+  EXPECT_EQ(snapshot().spawned, 1u);
+}
+
+TEST_P(Go, TenThousandPairsPlayPingPongAndFinish) {
+  const int pairs = scaled(5000);
+  const int sum = run(
+      [pairs] {
+        std::vector<join_handle<int>> all;
+        for (int i = 0; i < pairs; ++i) {
+          chan<int> there, back;
+          all.push_back(spawn([there, back]() mutable {
+            int n = 0;
+            for (int k = 0; k < 10; ++k) there.send(k), n += *back.recv();
+            return n;
+          }));
+          go([there, back]() mutable {
+            for (int k = 0; k < 10; ++k) back.send(*there.recv() + 1);
+          });
+        }
+        int total = 0;
+        for (auto& h : all) total += h.join();
+        return total;
+      },
+      how());
+  EXPECT_EQ(sum, pairs * 55);
+}
+
+TEST_P(Go, AHundredThousandStartedAtOnceAllRun) {
+  const int n = scaled(100'000);
+  run(
+      [n] {
+        std::atomic<int> ran{0};
+        chan<bool> all;
+        for (int i = 0; i < n; ++i)
+          go([&, n]() mutable {
+            if (++ran == n) all.send(true);
+          });
+        EXPECT_EQ(all.recv(), true);
+        EXPECT_EQ(ran.load(), n);
+      },
+      how());
+  EXPECT_GE(snapshot().finished, static_cast<std::uint64_t>(n) - 1);
+}
+
+TEST_P(Go, ATreeOfGsFinishes) {
+  struct tree {
+    static int count(int depth) {
+      if (depth == 0) return 1;
+      auto left = spawn(count, depth - 1), right = spawn(count, depth - 1);
+      return left.join() + right.join();
+    }
+  };
+  EXPECT_EQ(run([] { return tree::count(12); }, how()), 4096);
+}
+
+// Each G starts the next and ends: `runnext` hands the P from one to the other for ever. Who waits in the queue must
+// come in between all the same. Source: golang/go#52934; "perpetuum mobile" of Go's TestStopTheWorldDeadlock.
+TEST_P(Go, AChainThatStartsItselfForEverStarvesNobody) {
+  if (!preempts()) GTEST_SKIP() << "without preemption nothing ends the chain's slice";
+  run(
+      [] {
+        static void (*next)() = [] { go(next); };
+        go(next);
+        for (int i = 0; i < 5; ++i) {
+          auto h = spawn([] { return 1; });
+          this_g::yield();
+          EXPECT_EQ(h.join(), 1);
+        }
+      },
+      how());
+}
+
+TEST_P(Go, GsRunOnAllPsAtOnce) {
+  // Each waits for all: it ends only if as many run at the same time as there are Ps. Source: Go's
+  // TestGoroutineParallelism. On fewer CPUs than Ps the kernel shares them out.
+  const auto n = static_cast<int>(GetParam().procs);
+  run(
+      [n] {
+        for (int round = 0; round < 10; ++round) {
+          std::atomic<int> here{0};
+          std::vector<join_handle<void>> all;
+          for (int i = 0; i < n - 1; ++i)
+            all.push_back(spawn([&] {
+              ++here;
+              while (here != n) {
+              }
+            }));
+          ++here;
+          while (here != n) {
+          }
+          for (auto& h : all) h.join();
+        }
+      },
+      how());
+}
+
+}  // namespace
+}  // namespace urge::test
