@@ -24,11 +24,12 @@ namespace {
 
 pid_t process = 0;  // const while Gs run
 
-task* task_to_end() noexcept { return ::getpid() == process ? current_task() : nullptr; }
-
 enum class way { normal, quick, at_once };
 
-[[noreturn]] void end_task(task* t, int code, way how) noexcept {
+// Does not return on a task's G.
+void end_task(int code, way how) noexcept {
+  task* t = ::getpid() == process ? current_task() : nullptr;
+  if (!t) return;
   t->exit_code = code & 0xff;
   t->quick = how == way::quick;
   t->at_once = how == way::at_once;
@@ -50,45 +51,44 @@ void leave_process(int status) noexcept {
 
 }  // namespace urge::cli
 
-#define URGE_HOOK extern "C" __attribute__((visibility("default")))
+#pragma GCC visibility push(default)
+extern "C" {
 
-using namespace urge::cli;
-
-URGE_HOOK [[noreturn]] void exit(int code) noexcept {
-  if (task* t = task_to_end()) end_task(t, code, way::normal);
-  call_next("exit", code);
+[[noreturn]] void exit(int code) noexcept {
+  urge::cli::end_task(code, urge::cli::way::normal);
+  urge::cli::call_next("exit", code);
 }
-URGE_HOOK [[noreturn]] void _exit(int code) {
-  if (task* t = task_to_end()) end_task(t, code, way::at_once);
-  leave_process(code);
+[[noreturn]] void _exit(int code) {
+  urge::cli::end_task(code, urge::cli::way::at_once);
+  urge::cli::leave_process(code);
 }
-URGE_HOOK [[noreturn]] void _Exit(int code) noexcept { _exit(code); }
-URGE_HOOK [[noreturn]] void quick_exit(int code) noexcept {
-  if (task* t = task_to_end()) end_task(t, code, way::quick);
-  call_next("quick_exit", code);
+[[noreturn]] void _Exit(int code) noexcept { _exit(code); }
+[[noreturn]] void quick_exit(int code) noexcept {
+  urge::cli::end_task(code, urge::cli::way::quick);
+  urge::cli::call_next("quick_exit", code);
 }
 
-URGE_HOOK [[noreturn]] void verr(int code, const char* format, va_list args) {
+[[noreturn]] void verr(int code, const char* format, va_list args) {
   vwarn(format, args);
   exit(code);
 }
-URGE_HOOK [[noreturn]] void verrx(int code, const char* format, va_list args) {
+[[noreturn]] void verrx(int code, const char* format, va_list args) {
   vwarnx(format, args);
   exit(code);
 }
-URGE_HOOK [[noreturn]] void err(int code, const char* format, ...) {
+[[noreturn]] void err(int code, const char* format, ...) {
   va_list args;
   va_start(args, format);
   verr(code, format, args);
 }
-URGE_HOOK [[noreturn]] void errx(int code, const char* format, ...) {
+[[noreturn]] void errx(int code, const char* format, ...) {
   va_list args;
   va_start(args, format);
   verrx(code, format, args);
 }
 
 // The message is libc's to print, with status 0; the end is ours.
-URGE_HOOK void error(int code, int number, const char* format, ...) {
+void error(int code, int number, const char* format, ...) {
   va_list args;
   va_start(args, format);
   char* text = nullptr;
@@ -99,7 +99,7 @@ URGE_HOOK void error(int code, int number, const char* format, ...) {
   std::free(text);
   if (code != 0) exit(code);
 }
-URGE_HOOK void error_at_line(int code, int number, const char* file, unsigned line, const char* format, ...) {
+void error_at_line(int code, int number, const char* file, unsigned line, const char* format, ...) {
   va_list args;
   va_start(args, format);
   char* text = nullptr;
@@ -110,3 +110,6 @@ URGE_HOOK void error_at_line(int code, int number, const char* file, unsigned li
   std::free(text);
   if (code != 0) exit(code);
 }
+
+}  // extern "C"
+#pragma GCC visibility pop

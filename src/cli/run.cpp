@@ -111,7 +111,8 @@ int report(run_report r, const tasks& all, const std::string& json) {
   bool flushed = flush_output(stdout, patience_ms);
   for (const auto& t : all)
     if (t->out) flushed = flush_output(t->out, patience_ms) && flushed;
-  if (!flushed) fmt::print(stderr, "urge run: a task was stopped while it had its output locked; some of it is lost\n");
+  if (!flushed)
+    write_all(STDERR_FILENO, "urge run: a task was stopped while it had its output locked; some of it is lost\n");
   r.counters = snapshot();
   peek_at_work(all, r.samples);
   write_all(STDERR_FILENO, to_text(r, terminal_columns(), color_wanted()));

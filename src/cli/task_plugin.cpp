@@ -116,19 +116,23 @@ bool keep(bool quick, void (*function)(void*), void* argument, void* object, int
 }
 }  // namespace
 
-#define URGE_HOOK extern "C" __attribute__((visibility("default")))
+#pragma GCC visibility push(default)
+extern "C" {
 
 // The first calls come from the command's own static objects, before any thread: `next` is set from then on.
-URGE_HOOK int __cxa_atexit(void (*function)(void*), void* argument, void* object) noexcept {
+int __cxa_atexit(void (*function)(void*), void* argument, void* object) noexcept {
   int result = 0;
   if (keep(false, function, argument, object, result)) return result;
   static int (*next)(void (*)(void*), void*, void*) = nullptr;
   if (!next) next = reinterpret_cast<decltype(next)>(::dlsym(RTLD_NEXT, "__cxa_atexit"));
   return next(function, argument, object);
 }
-URGE_HOOK int __cxa_at_quick_exit(void (*function)(void*), void* object) noexcept {
+int __cxa_at_quick_exit(void (*function)(void*), void* object) noexcept {
   int result = 0;
   if (keep(true, function, nullptr, object, result)) return result;
   using at_quick_exit_function = int (*)(void (*)(void*), void*);
   return reinterpret_cast<at_quick_exit_function>(::dlsym(RTLD_NEXT, "__cxa_at_quick_exit"))(function, object);
 }
+
+}  // extern "C"
+#pragma GCC visibility pop

@@ -146,6 +146,7 @@ G* move_to_mutex(mutex_waiter& w) noexcept {
   w.since = ticks();
   w.granted = false;
   w.moved = true;
+  w.record->g->reason.store(wait_reason::mutex, relaxed);  // for dumps
   push_back(m.waiters, w);
   std::uintptr_t now = m.word.load(relaxed);
   for (;;) {

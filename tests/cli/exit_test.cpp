@@ -7,13 +7,20 @@ namespace urge::test {
 
 using nlohmann::json;
 
-class Exit : public Command, public ::testing::WithParamInterface<const char*> {};
+struct way_out {
+  const char* name;
+  const char* argument;  // of tests/cli/tasks/ways_out
+};
+void PrintTo(const way_out& w, std::ostream* out) { *out << w.name; }
+
+class Exit : public Command, public ::testing::WithParamInterface<way_out> {};
 
 TEST_P(Exit, DoesInATaskWhatItDoesInAProcess) {
-  const auto alone = run_child(test_tasks_dir + "/ways_out", {GetParam(), "5"});
+  const char* way = GetParam().argument;
+  const auto alone = run_child(test_tasks_dir + "/ways_out", {way, "5"});
   ASSERT_GE(alone.status, 5);
   ASSERT_EQ(alone.out.substr(0, 17), "constructor\nmain\n");
-  const auto r = run_tasks(json::array({{{"task", test_tasks_dir + "/ways_out.so"}, {"args", {GetParam(), "5"}}}}),
+  const auto r = run_tasks(json::array({{{"task", test_tasks_dir + "/ways_out.so"}, {"args", {way, "5"}}}}),
                            {"--json", "result.json"});
   EXPECT_EQ(r.status, 1);
   EXPECT_EQ(r.out, alone.out);
@@ -23,16 +30,11 @@ TEST_P(Exit, DoesInATaskWhatItDoesInAProcess) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Exit,
-                         ::testing::Values("return", "exit", "_exit", "quick_exit", "err", "error", "handler-exit"),
-                         [](const auto& info) {
-                           std::string name = "By";
-                           for (const char c : std::string(info.param))
-                             if (c == '_' || c == '-')
-                               name += name == "By" ? "Underscored" : "";
-                             else
-                               name += c;
-                           return name;
-                         });
+                         ::testing::Values(way_out{"ReturnFromMain", "return"}, way_out{"CallOfExit", "exit"},
+                                           way_out{"ExitAtOnce", "_exit"}, way_out{"QuickExit", "quick_exit"},
+                                           way_out{"ErrInsideLibc", "err"}, way_out{"ErrorInsideLibc", "error"},
+                                           way_out{"ExitInAnExitFunction", "handler-exit"}),
+                         [](const auto& info) { return info.param.name; });
 
 using ExitOfATask = Command;
 

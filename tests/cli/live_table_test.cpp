@@ -66,7 +66,7 @@ TEST_F(LiveTable, LeavesTheTasksLinesWhole) {
   const std::string script = write("a.lua", "for i = 1, 300 do print('line ' .. i .. ' of the task') end\n");
   auto how = on_terminal(options(), 80);
   how.stdout_to_terminal = true;
-  child command(URGE_COMMAND, {"run", script, "--for", "600ms", tasks_dir + "/spin.so"}, how);
+  child command(URGE_COMMAND, {"run", script, "--for", "3s", tasks_dir + "/spin.so"}, how);
   const auto r = command.finish();
   EXPECT_EQ(r.status, 0);
   for (int i = 1; i <= 300; ++i)

@@ -181,16 +181,26 @@ TEST_F(RunCommand, ACpuLimitEndsATaskThatNobodyWaitsBehind) {
   EXPECT_EQ(result().at("tasks")[0].at("state"), "cpu-limit");
 }
 
+// The weights are far apart: under another program's load, a slice is mostly as long as the kernel makes it.
 TEST_F(RunCommand, MoreWeightIsMoreOfTheProcessor) {
   const std::string plugin = tasks_dir + "/spin.so";
-  write("tasks.json", json::array({{{"task", plugin}, {"name", "four"}, {"weight", 4}}}).dump());
-  const auto r = urge({"run", "--for", "3s", "--procs", "1", "--quantum", "2ms", "--json", "result.json", "--tasks",
-                       "tasks.json", "--weight", "spin.so=2", plugin, plugin});
+  write("tasks.json", json::array({{{"task", plugin}, {"name", "heavy"}, {"weight", 100}}}).dump());
+  const auto r = urge({"run", "--for", "3s", "--procs", "1", "--json", "result.json", "--tasks", "tasks.json",
+                       "--weight", "spin.so=1", plugin, plugin});
   EXPECT_EQ(r.status, 0) << r.err;
   const auto tasks = by_name(result());
-  EXPECT_GT(tasks.at("four").at("cpu_ns"), tasks.at("spin.so").at("cpu_ns"));
-  EXPECT_GT(tasks.at("spin.so").at("cpu_ns"), tasks.at("spin.so#2").at("cpu_ns"));
-  EXPECT_GT(tasks.at("four").at("work"), tasks.at("spin.so").at("work"));
+  EXPECT_EQ(tasks.at("heavy").at("weight"), 100);
+  EXPECT_GT(tasks.at("heavy").at("work"), tasks.at("spin.so").at("work"));
+  EXPECT_GT(tasks.at("heavy").at("work"), tasks.at("spin.so#2").at("work"));
+  EXPECT_GT(tasks.at("spin.so").at("work"), 0);
+}
+
+TEST_F(RunCommand, AWeightOnTheCommandLineIsThatOfTheTaskItNames) {
+  const std::string script = write("a.lua", "");
+  const auto r = urge({"run", "--json", "result.json", "--weight", "a.lua#2=7", script, script});
+  EXPECT_EQ(r.status, 0) << r.err;
+  EXPECT_EQ(result().at("tasks")[0].at("weight"), 1);
+  EXPECT_EQ(result().at("tasks")[1].at("weight"), 7);
 }
 
 }  // namespace urge::test

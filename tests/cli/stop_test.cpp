@@ -41,7 +41,7 @@ TEST_F(Stop, OneInterruptEndsInOrderWithTheSummary) {
 }
 
 TEST_F(Stop, AStoppedProgramsExitFunctionsAreNotCalled) {
-  const auto r = urge({"run", "--for", "200ms", test_tasks_dir + "/odd.so:endless"});
+  const auto r = urge({"run", "--for", "1s", test_tasks_dir + "/odd.so:endless"});
   EXPECT_EQ(r.status, 0) << r.err;
   EXPECT_EQ(r.out, "on its way\n");
 }
@@ -59,7 +59,7 @@ TEST_F(Stop, ASecondInterruptEndsAtOnce) {
 }
 
 TEST_F(Stop, WithoutPreemptionAHogStarvesTheOthersAndTheRunEndsAllTheSame) {
-  const auto r = urge({"run", "--preempt", "off", "--procs", "1", "--for", "300ms", "--json", "result.json",
+  const auto r = urge({"run", "--preempt", "off", "--procs", "1", "--for", "1s", "--json", "result.json",
                        tasks_dir + "/spin.so", tasks_dir + "/spin.so", tasks_dir + "/pi.lua"});
   EXPECT_EQ(r.status, 0) << r.err;
   EXPECT_NE(r.err.find("time limit reached"), std::string::npos) << r.err;
@@ -73,7 +73,7 @@ TEST_F(Stop, WithoutPreemptionAHogStarvesTheOthersAndTheRunEndsAllTheSame) {
 TEST_F(Stop, WhatATaskHasPrintedBeforeIsNotLost) {
   const std::string script = write("a.lua", "io.write('no line feed') while true do end\n");
   for (const char* mode : {"async", "off"}) {
-    const auto r = urge({"run", "--preempt", mode, "--procs", "1", "--for", "300ms", script});
+    const auto r = urge({"run", "--preempt", mode, "--procs", "1", "--for", "1s", script});
     EXPECT_EQ(r.status, 0) << r.err;
     EXPECT_EQ(r.out, "no line feed");
   }

@@ -36,7 +36,7 @@ TEST_F(TaskOutput, OfAScriptGoesToItsFile) {
 
 TEST_F(TaskOutput, OfOneThatIsStoppedIsWrittenOut) {
   const auto r =
-      run_tasks(json::array({{{"task", test_tasks_dir + "/odd.so:endless"}, {"stdout", "one"}}}), {"--for", "200ms"});
+      run_tasks(json::array({{{"task", test_tasks_dir + "/odd.so:endless"}, {"stdout", "one"}}}), {"--for", "1s"});
   EXPECT_EQ(r.status, 0) << r.err;
   EXPECT_EQ(read("one"), "on its way\n");
 }

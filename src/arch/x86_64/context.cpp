@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The x86-64 side of arch.hpp but for the signal's context. jump_fcontext leaves this frame on the stack it leaves
 // (Boost.Context 1.81, System V):
-//   0x00 MXCSR, x87 control word   0x08 r12  0x10 r13  0x18 r14  0x20 r15  0x28 rbx  0x30 rbp  0x38 return address
+//   0x00 MXCSR, x87 control word  0x08 unused  0x10 r12  0x18 r13  0x20 r14  0x28 r15  0x30 rbx  0x38 rbp  0x40 return
+//   address
 #include <cpuid.h>
 #include <sys/auxv.h>
 
@@ -49,7 +50,7 @@ std::size_t extended_state_bytes() noexcept { return state_bytes; }
 
 frame suspended_frame(context at) noexcept {
   const auto* word = static_cast<const std::uintptr_t*>(at);
-  return {word[7], reinterpret_cast<std::uintptr_t>(word + 8), word[6]};
+  return {word[8], reinterpret_cast<std::uintptr_t>(word + 9), word[7]};
 }
 frame interrupted_frame(const char* save_top) noexcept {
   // See the frame drawn in async_preempt.S: two words and the pushed pc on the interrupted stack, rbp on this one.

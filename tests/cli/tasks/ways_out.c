@@ -2,7 +2,7 @@
  *
  * Ends in the way that its argument says, having registered what is to be called then.
  *
- * usage: ways_out return|exit|exit-twice|_exit|quick_exit|err|error|handler-exit CODE
+ * usage: ways_out return|exit|_exit|quick_exit|err|error|handler-exit CODE
  */
 #define _GNU_SOURCE
 #include <err.h>
