@@ -83,10 +83,14 @@ void dump_all(int fd) noexcept {
   for_each_g([&](const G& g) { print_g(out, g, self); });
 }
 
+// Not by enter and leave: a signal handler may call this, on a G in a system call too, and may not be switched away from.
 void dump(int fd) {
-  G* g = enter_if_g();
+  G* g = current_g();
+  if (g) add_own(g->locks, 1u);
+  std::atomic_signal_fence(seq_cst);  // as in enter
   dump_all(fd);
-  leave(g);
+  std::atomic_signal_fence(seq_cst);  // as in leave; a request that came meanwhile is repeated
+  if (g) g->locks.store(g->locks.load(relaxed) - 1, relaxed);
 }
 
 namespace {

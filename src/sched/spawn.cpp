@@ -141,7 +141,7 @@ G* new_g(detail::task* job, const go_options& how, P* p) noexcept {
 void release_g(M* m, G* g) noexcept {
   sanitizer::ended(g);
   P* p = m->p;
-  if (g->weight > 4) {
+  if (g->weight > 4 && !g->orphan) {  // an orphan was counted in a run that is over
     std::lock_guard hold(sched.lock);
     count_weight_locked(g->weight, -1);
   }

@@ -167,10 +167,11 @@ TEST_P(Dump, MayBeCalledInASignalHandler) {
       [] {
         for (int i = 0; i < 20; ++i) {
           spawn([] { ::raise(SIGUSR1); }).join();
+          spawn([] { blocking([] { ::usleep(100), ::raise(SIGUSR1); }); }).join();
           ::kill(::getpid(), SIGUSR1);
           this_g::yield();
         }
-        while (dumps < 21) this_g::yield();
+        while (dumps < 41) this_g::yield();
       },
       how());
   ASSERT_EQ(sigaction(SIGUSR1, &before, nullptr), 0);
