@@ -18,10 +18,8 @@ struct shared_with_handler {
 };
 extern shared_with_handler shared;
 
-// sigaction as libc has it: what the users see is our own (interpose.cpp).
 // Adds the signal to the mask of every handler that the program has. Context: the caller of `run`.
 void hold_off_in_handlers() noexcept;
-int kernel_action(int signal, const struct sigaction* act, struct sigaction* old) noexcept;
 
 extern "C" void urge_on_preempt_signal(int, siginfo_t*, void*) noexcept;
 

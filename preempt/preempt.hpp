@@ -14,6 +14,8 @@
 // Switching inside the handler was not chosen: it would need a signal frame, an alternate stack and a mask per stopped
 // G, and a scheduler that is safe inside handlers. Protocol: docs/protocols/preempt_request.md.
 #pragma once
+#include <csignal>
+
 #include "sched/sched.hpp"
 
 namespace urge::preempt {
@@ -35,6 +37,9 @@ void summon(P&) noexcept;
 // Has the G, which a signal has stopped, no frame of libc, the loader, libstdc++ or the unwinder? Only then may it be
 // dropped: inside, it may hold a lock that the process needs. Answers no when the answer is not sure.
 bool outside_libc(const G&) noexcept;
+
+// sigaction as libc has it: what the users see is our own (interpose.cpp).
+int kernel_action(int signal, const struct sigaction* act, struct sigaction* old) noexcept;
 
 std::uint64_t deferred(defer_reason) noexcept;
 void reset_counts() noexcept;

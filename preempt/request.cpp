@@ -20,7 +20,7 @@ void signal(M* m) noexcept {
 
 void request(P& p, std::uint32_t tick, std::int64_t slice_end_ns, bool by_signal) noexcept {
   p.slice_end_ns.store(slice_end_ns, relaxed);
-  p.request.store(tick, release);  // [request] release: slice_end_ns; dies with the slice
+  p.request.store(tick, relaxed);  // read after the yield word or in the handler; dies with the slice
   M* m = p.m.load(acquire);  // [p.m] acquire: the M. It may have lost the P since: then the handler finds no request
   if (!m) return;
   want_yield(m);

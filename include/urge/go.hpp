@@ -46,8 +46,7 @@ class [[nodiscard]] join_handle {
   // stays true afterwards.
   // Blocks: the G. Throws: std::logic_error if empty, already joined, or one's own; exited; killed.
   R join() {
-    if (!task_ || joined_)
-      throw std::logic_error("urge::join_handle::join: the handle is empty or was joined already");
+    if (!task_ || joined_) throw std::logic_error("urge::join_handle::join: the handle is empty or was joined already");
     detail::join_task(*task_);
     joined_ = true;
     const auto how = task_->state.load(std::memory_order_acquire);  // [task.state] acquire: the result

@@ -50,7 +50,9 @@ int with_arguments(va_list args, Print&& print) {
   return n;
 }
 
-int to_vprintf(const char* format, va_list args) { return std::vfprintf(out_of_caller(__builtin_return_address(0)), format, args); }
+int to_vprintf(const char* format, va_list args) {
+  return std::vfprintf(out_of_caller(__builtin_return_address(0)), format, args);
+}
 int to_printf(const char* format, ...) {
   std::FILE* out = out_of_caller(__builtin_return_address(0));
   va_list args;
@@ -58,7 +60,9 @@ int to_printf(const char* format, ...) {
   return with_arguments(args, [&](va_list a) { return std::vfprintf(out, format, a); });
 }
 // Those of -D_FORTIFY_SOURCE: `level` asks for checks that only the caller's compiler can pay for twice.
-int to_vprintf_chk(int, const char* format, va_list args) { return std::vfprintf(out_of_caller(__builtin_return_address(0)), format, args); }
+int to_vprintf_chk(int, const char* format, va_list args) {
+  return std::vfprintf(out_of_caller(__builtin_return_address(0)), format, args);
+}
 int to_printf_chk(int, const char* format, ...) {
   std::FILE* out = out_of_caller(__builtin_return_address(0));
   va_list args;
@@ -75,14 +79,18 @@ int to_puts(const char* text) {
 int to_putchar(int c) { return std::fputc(c, out_of_caller(__builtin_return_address(0))); }
 int to_putchar_unlocked(int c) { return ::putc_unlocked(c, out_of_caller(__builtin_return_address(0))); }
 
-int to_vwprintf(const wchar_t* format, va_list args) { return std::vfwprintf(out_of_caller(__builtin_return_address(0)), format, args); }
+int to_vwprintf(const wchar_t* format, va_list args) {
+  return std::vfwprintf(out_of_caller(__builtin_return_address(0)), format, args);
+}
 int to_wprintf(const wchar_t* format, ...) {
   std::FILE* out = out_of_caller(__builtin_return_address(0));
   va_list args;
   va_start(args, format);
   return with_arguments(args, [&](va_list a) { return std::vfwprintf(out, format, a); });
 }
-int to_vwprintf_chk(int, const wchar_t* format, va_list args) { return std::vfwprintf(out_of_caller(__builtin_return_address(0)), format, args); }
+int to_vwprintf_chk(int, const wchar_t* format, va_list args) {
+  return std::vfwprintf(out_of_caller(__builtin_return_address(0)), format, args);
+}
 int to_wprintf_chk(int, const wchar_t* format, ...) {
   std::FILE* out = out_of_caller(__builtin_return_address(0));
   va_list args;
@@ -91,16 +99,24 @@ int to_wprintf_chk(int, const wchar_t* format, ...) {
 }
 std::wint_t to_putwchar(wchar_t c) { return std::fputwc(c, out_of_caller(__builtin_return_address(0))); }
 
-ssize_t to_write(int fd, const void* data, std::size_t n) { return ::write(fd_for(fd, out_of_caller(__builtin_return_address(0))), data, n); }
-ssize_t to_writev(int fd, const iovec* parts, int n) { return ::writev(fd_for(fd, out_of_caller(__builtin_return_address(0))), parts, n); }
-int to_vdprintf(int fd, const char* format, va_list args) { return ::vdprintf(fd_for(fd, out_of_caller(__builtin_return_address(0))), format, args); }
+ssize_t to_write(int fd, const void* data, std::size_t n) {
+  return ::write(fd_for(fd, out_of_caller(__builtin_return_address(0))), data, n);
+}
+ssize_t to_writev(int fd, const iovec* parts, int n) {
+  return ::writev(fd_for(fd, out_of_caller(__builtin_return_address(0))), parts, n);
+}
+int to_vdprintf(int fd, const char* format, va_list args) {
+  return ::vdprintf(fd_for(fd, out_of_caller(__builtin_return_address(0))), format, args);
+}
 int to_dprintf(int fd, const char* format, ...) {
   const int to = fd_for(fd, out_of_caller(__builtin_return_address(0)));
   va_list args;
   va_start(args, format);
   return with_arguments(args, [&](va_list a) { return ::vdprintf(to, format, a); });
 }
-int to_vdprintf_chk(int fd, int, const char* format, va_list args) { return ::vdprintf(fd_for(fd, out_of_caller(__builtin_return_address(0))), format, args); }
+int to_vdprintf_chk(int fd, int, const char* format, va_list args) {
+  return ::vdprintf(fd_for(fd, out_of_caller(__builtin_return_address(0))), format, args);
+}
 int to_dprintf_chk(int fd, int, const char* format, ...) {
   const int to = fd_for(fd, out_of_caller(__builtin_return_address(0)));
   va_list args;

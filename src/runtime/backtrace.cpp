@@ -83,7 +83,8 @@ void dump_all(int fd) noexcept {
   for_each_g([&](const G& g) { print_g(out, g, self); });
 }
 
-// Not by enter and leave: a signal handler may call this, on a G in a system call too, and may not be switched away from.
+// Not by enter and leave: a signal handler may call this, on a G in a system call too, and may not be switched away
+// from.
 void dump(int fd) {
   G* g = current_g();
   if (g) add_own(g->locks, 1u);

@@ -7,7 +7,7 @@
 #include <csignal>
 
 #include "base/raw_print.hpp"
-#include "preempt/handler.hpp"
+#include "preempt/preempt.hpp"
 #include "runtime/backtrace.hpp"
 #include "sched/sanitizer.hpp"
 #include "sched/sched.hpp"

@@ -195,8 +195,8 @@ std::uint64_t count_live() noexcept {
   std::uint64_t begun = 1, ended = 0;  // the main G belongs to no P's count
   for (unsigned i = 0; i < sched.procs; ++i) {
     // In this order: an end is never counted without its beginning, but in a sum over Ps that may be.
-    ended += all_ps[i].count.finished.load(acquire);
-    begun += all_ps[i].count.spawned.load(acquire);
+    ended += all_ps[i].count.finished.load(relaxed);
+    begun += all_ps[i].count.spawned.load(relaxed);
   }
   return begun > ended ? begun - ended : 0;
 }

@@ -22,8 +22,8 @@ namespace urge {
 namespace {
 constexpr std::size_t exact_classes = 64;  // sizes that get a class of their own; those that come later share:
 constexpr std::size_t max_classes = exact_classes + 65;  // four steps an octave, from 16 KiB to 1 GiB
-constexpr std::size_t max_regions = 64;  // doubling from 16 slots: the last would hold 2^67
-constexpr std::size_t hot_limit = 64;    // idle stacks of a class that keep their pages
+constexpr std::size_t max_regions = 64;                  // doubling from 16 slots: the last would hold 2^67
+constexpr std::size_t hot_limit = 64;                    // idle stacks of a class that keep their pages
 
 // A link at the top of an idle stack, where the memory is warm anyway.
 struct idle_stack {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Programs that end in the different ways a process can end, reach a limit, or must work after a run has left Gs behind.
+// Programs that end in the different ways a process can end, reach a limit, or must work after a run has left Gs
+// behind.
 #include <urge/chan.hpp>
 #include <urge/go.hpp>
 #include <urge/io.hpp>
@@ -137,7 +138,8 @@ const program prints("many_gs_print_lines", [] {
         std::vector<join_handle<void>> all;
         for (int g = 0; g < 20; ++g)
           all.push_back(spawn([g] {
-            for (int i = 0; i < 200; ++i) std::printf("line %d of G %d: %s\n", i, g, "0123456789012345678901234567890123456789");
+            for (int i = 0; i < 200; ++i)
+              std::printf("line %d of G %d: %s\n", i, g, "0123456789012345678901234567890123456789");
           }));
         for (auto& h : all) h.join();
       },

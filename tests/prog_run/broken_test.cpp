@@ -74,7 +74,8 @@ TEST(Broken, AStackOverflowIsToldWithNameSizeAndBacktrace) {
   for (const auto& c : cases) {
     const auto r = program(c.program);
     EXPECT_EQ(r.signal, SIGSEGV) << c.program << "\n" << r.err;
-    EXPECT_TRUE(says(r.err, "stack overflow in G ") && says(r.err, c.name) && says(r.err, c.size)) << c.program << "\n" << r.err;
+    EXPECT_TRUE(says(r.err, "stack overflow in G ") && says(r.err, c.name) && says(r.err, c.size)) << c.program << "\n"
+                                                                                                   << r.err;
     EXPECT_TRUE(says(r.err, "_in_here") || says(r.err, "has_a_frame_of_60_kib")) << c.program << "\n" << r.err;
   }
 }

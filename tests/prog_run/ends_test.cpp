@@ -12,7 +12,9 @@
 namespace urge::test {
 namespace {
 
-child_result program(const std::string& name, const child_options& how = {}) { return run_child(URGE_PROGRAMS, {name}, how); }
+child_result program(const std::string& name, const child_options& how = {}) {
+  return run_child(URGE_PROGRAMS, {name}, how);
+}
 bool says(const std::string& text, const std::string& what) { return text.find(what) != std::string::npos; }
 
 TEST(Ends, ExitInMainWaitsForTheOthers) {
@@ -30,7 +32,8 @@ TEST(Ends, TheProcessMayBeEndedByAG) {
 }
 
 TEST(Ends, ABadVariableIsNamedWithItsValue) {
-  for (const auto& [name, value] : std::map<std::string, std::string>{{"URGE_PROCS", "many"}, {"URGE_QUANTUM", "1us"}}) {
+  for (const auto& [name, value] :
+       std::map<std::string, std::string>{{"URGE_PROCS", "many"}, {"URGE_QUANTUM", "1us"}}) {
     child_options how;
     how.environment = {{name, value}};
     const auto r = program("run_with_the_environment", how);
@@ -71,7 +74,9 @@ TEST(Ends, LinesOfManyGsAreNeitherTornNorLost) {
   EXPECT_EQ(seen.size(), 20u * 200 + 1);
   for (int g = 0; g < 20; ++g)
     for (int i = 0; i < 200; ++i)
-      EXPECT_EQ(seen["line " + std::to_string(i) + " of G " + std::to_string(g) + ": 0123456789012345678901234567890123456789"], 1);
+      EXPECT_EQ(seen["line " + std::to_string(i) + " of G " + std::to_string(g) +
+                     ": 0123456789012345678901234567890123456789"],
+                1);
 }
 
 TEST(Ends, ForkAndExecFromAGWork) {

@@ -77,8 +77,9 @@ void block_shortly() {
 }
 using body = void (*)();
 // Those that stop by themselves or are asked to.
-constexpr body cooperative[] = {spin_with_yield_points, sleep_long, receive,        send,          select_all, receive_until,
-                                wait_for_timer,         join_another, yield_for_ever, start_more, block_shortly};
+constexpr body cooperative[] = {spin_with_yield_points, sleep_long,     receive,      send,           select_all,
+                                receive_until,          wait_for_timer, join_another, yield_for_ever, start_more,
+                                block_shortly};
 // Those that only a signal stops.
 constexpr body hogs[] = {spin, allocate, print, throw_and_catch};
 
@@ -187,7 +188,8 @@ TEST_P(Abandon, OneThatComesBackAsTheRunEnds) {
   for (int i = 0; i < n; ++i)
     run(
         [i] {
-          for (int k = 0; k < 4; ++k) go([i, k] { blocking([&] { ::usleep(static_cast<unsigned>(20 * i + 50 * k)); }); });
+          for (int k = 0; k < 4; ++k)
+            go([i, k] { blocking([&] { ::usleep(static_cast<unsigned>(20 * i + 50 * k)); }); });
           this_g::sleep_for(std::chrono::microseconds(100 + 10 * i));
         },
         how());

@@ -96,7 +96,8 @@ TEST_P(Blocking, FiftyReadersWaitAtOnce) {
         auto other = spawn([] { return 1; });
         EXPECT_EQ(other.join(), 1);
         for (int i = n; i-- != 0;) pipes[static_cast<std::size_t>(i)]->write(static_cast<char>('A' + i % 26));
-        for (int i = 0; i < n; ++i) EXPECT_EQ(readers[static_cast<std::size_t>(i)].join(), static_cast<char>('A' + i % 26));
+        for (int i = 0; i < n; ++i)
+          EXPECT_EQ(readers[static_cast<std::size_t>(i)].join(), static_cast<char>('A' + i % 26));
       },
       how());
 }

@@ -75,8 +75,8 @@ TEST_P(Dump, ListsEveryGWithItsStateAndReason) {
                  says(part_of(text, "sleeper"), "[waiting (sleep)") &&
                  says(part_of(text, "selecting"), "[waiting (select)") &&
                  says(part_of(text, "joiner"), "[waiting (join)") &&
-                 says(part_of(text, "sender"), "[waiting (chan send)") &&
-                 says(part_of(text, "reader"), "[syscall]") && says(part_of(text, "main"), "goroutine 1 [running]");
+                 says(part_of(text, "sender"), "[waiting (chan send)") && says(part_of(text, "reader"), "[syscall]") &&
+                 says(part_of(text, "main"), "goroutine 1 [running]");
         };
         std::string text;
         for (int i = 0; i < 100'000 && !complete(text = dumped()); ++i) this_g::yield();
@@ -159,7 +159,8 @@ TEST_P(Dump, MayBeCalledInASignalHandler) {
   static std::atomic<int> dumps;
   null = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
   dumps = 0;
-  struct sigaction act {}, before {};
+  struct sigaction act {
+  }, before{};
   act.sa_handler = [](int) { dump(null), ++dumps; };
   act.sa_flags = SA_RESTART;
   ASSERT_EQ(sigaction(SIGUSR1, &act, &before), 0);

@@ -167,7 +167,8 @@ struct shares {
   std::vector<std::uint64_t> turns;
 };
 // One hog per weight on one P, until the first has had `wanted` ns of CPU. Returns the CPU time of each.
-std::vector<std::int64_t> compete(const options& how, const std::vector<unsigned>& weights, std::chrono::nanoseconds wanted) {
+std::vector<std::int64_t> compete(const options& how, const std::vector<unsigned>& weights,
+                                  std::chrono::nanoseconds wanted) {
   std::vector<std::int64_t> cpu;
   run(
       [&] {

@@ -120,7 +120,9 @@ TEST_P(Join, ADroppedHandleDetaches) {
   run(
       [] {
         chan<int> c;
-        { const auto dropped = spawn([c]() mutable { c.send(9); }); }
+        {
+          const auto dropped = spawn([c]() mutable { c.send(9); });
+        }
         EXPECT_EQ(c.recv(), 9);
       },
       how());
@@ -153,12 +155,13 @@ TEST_P(Join, AHandleMayOutliveItsRun) {
   EXPECT_TRUE(finished) << "ended, or abandoned with the run";
   EXPECT_EQ(kept.id(), 2u);
   EXPECT_THROW(kept.join(), std::logic_error) << "outside a G";
-  run([&] {
-    try {
-      EXPECT_EQ(kept.join(), std::string(100, 'k'));
-    } catch (const killed&) {  // was not run in time
-    }
-  },
+  run(
+      [&] {
+        try {
+          EXPECT_EQ(kept.join(), std::string(100, 'k'));
+        } catch (const killed&) {  // was not run in time
+        }
+      },
       how());
 }
 

@@ -48,7 +48,8 @@ TEST_F(OptionsInARun, AGMayHaveAStackSizeOfItsOwn) {
   o.stack_size = 64 * 1024;
   run(
       [] {
-        EXPECT_GT(spawn({.stack_size = 8 * 1024 * 1024}, [] { return use_stack(2 * 1024 * 1024); }).join(), 1024u * 1024);
+        EXPECT_GT(spawn({.stack_size = 8 * 1024 * 1024}, [] { return use_stack(2 * 1024 * 1024); }).join(),
+                  1024u * 1024);
       },
       o);
 }

@@ -64,8 +64,8 @@ TEST_P(Select, WaitsForTheFirstThatGetsReady) {
         auto h = spawn([=]() mutable {
           std::string got;
           for (int i = 0; i < 3; ++i)
-            select(on_recv(a, [&](auto v) { got += "a" + std::to_string(*v); }),
-                   on_send(b, 7, [&] { got += "b"; }), on_recv(c, [&](auto v) { got += *v; }));
+            select(on_recv(a, [&](auto v) { got += "a" + std::to_string(*v); }), on_send(b, 7, [&] { got += "b"; }),
+                   on_recv(c, [&](auto v) { got += *v; }));
           return got;
         });
         for (int i = 0; i < 10; ++i) this_g::yield();
@@ -274,9 +274,8 @@ TEST_P(Select, SixtyFourCasesAreAllowed) {
         cs[50].send(1);
         const std::size_t i = std::apply([](auto&... c) { return select(on_recv(c, ignore)...); }, cs);
         EXPECT_EQ(i, 50u);
-        auto h = spawn([cs]() mutable {
-          return std::apply([](auto&... c) { return select(on_recv(c, ignore)...); }, cs);
-        });
+        auto h =
+            spawn([cs]() mutable { return std::apply([](auto&... c) { return select(on_recv(c, ignore)...); }, cs); });
         for (int k = 0; k < 10; ++k) this_g::yield();
         cs[63].send(1);
         EXPECT_EQ(h.join(), 63u);

@@ -30,12 +30,23 @@ void work(int n) {
 
 // The counters that may only grow during a run.
 std::vector<std::uint64_t> monotone(const stats& s) {
-  std::vector<std::uint64_t> all = {s.spawned,         s.finished,         s.switches,
-                                    s.steals,          s.stolen,           s.global_gets,
-                                    s.handoffs,        s.retakes,          s.preempt_requests,
-                                    s.preempt_signals, s.preempts_cooperative, s.preempts_async,
-                                    s.preempts_deferred, s.promoted,       s.identities_taken,
-                                    s.timers_fired,    s.preempt_latency.count()};
+  std::vector<std::uint64_t> all = {s.spawned,
+                                    s.finished,
+                                    s.switches,
+                                    s.steals,
+                                    s.stolen,
+                                    s.global_gets,
+                                    s.handoffs,
+                                    s.retakes,
+                                    s.preempt_requests,
+                                    s.preempt_signals,
+                                    s.preempts_cooperative,
+                                    s.preempts_async,
+                                    s.preempts_deferred,
+                                    s.promoted,
+                                    s.identities_taken,
+                                    s.timers_fired,
+                                    s.preempt_latency.count()};
   all.insert(all.end(), s.deferred_by_reason.begin(), s.deferred_by_reason.end());
   return all;
 }
@@ -106,7 +117,8 @@ TEST_P(Stats, AddUp) {
       how());
   const stats s = snapshot();
   EXPECT_EQ(s.spawned, s.finished + s.live);
-  EXPECT_EQ(s.preempts_deferred, std::accumulate(s.deferred_by_reason.begin(), s.deferred_by_reason.end(), std::uint64_t{0}));
+  EXPECT_EQ(s.preempts_deferred,
+            std::accumulate(s.deferred_by_reason.begin(), s.deferred_by_reason.end(), std::uint64_t{0}));
   EXPECT_EQ(s.preempt_latency.count(), s.preempts_cooperative + s.preempts_async);
   EXPECT_LE(s.preempts_async, s.preempt_signals);
   EXPECT_LE(s.promoted, s.preempts_async);

@@ -240,7 +240,8 @@ TEST_P(ThisG, ThousandsOfSleepersAllWake) {
   run(
       [n] {
         std::vector<join_handle<void>> all;
-        for (int i = 0; i < n; ++i) all.push_back(spawn([i] { this_g::sleep_for(std::chrono::microseconds(i % 1000)); }));
+        for (int i = 0; i < n; ++i)
+          all.push_back(spawn([i] { this_g::sleep_for(std::chrono::microseconds(i % 1000)); }));
         for (auto& h : all) h.join();
       },
       how());

@@ -43,7 +43,8 @@ TEST_F(Latency, PercentilesAreRightWithinASixteenth) {
   std::vector<std::int64_t> values;
   for (int i = 0; i < 20'000; ++i) {
     const auto octave = static_cast<int>(random() % 40);
-    values.push_back(static_cast<std::int64_t>((std::uint64_t{1} << octave) | (random() & ((std::uint64_t{1} << octave) - 1))));
+    values.push_back(
+        static_cast<std::int64_t>((std::uint64_t{1} << octave) | (random() & ((std::uint64_t{1} << octave) - 1))));
     add_preempt_latency(values.back());
   }
   std::sort(values.begin(), values.end());

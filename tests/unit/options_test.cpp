@@ -67,24 +67,38 @@ TEST_F(Options, FromEnvRefusesEachBadValueAndSaysWhy) {
   const struct {
     const char *name, *value, *allowed;
   } bad[] = {
-      {"URGE_PROCS", "1025", "0 to 1024"},       {"URGE_PROCS", "-1", "0 to 1024"},
-      {"URGE_PROCS", "two", "0 to 1024"},        {"URGE_PROCS", "2x", "0 to 1024"},
-      {"URGE_PROCS", "99999999999", "0 to 1024"}, {"URGE_QUANTUM", "10", "20us to 10s"},
-      {"URGE_QUANTUM", "19us", "20us to 10s"},   {"URGE_QUANTUM", "11s", "20us to 10s"},
-      {"URGE_QUANTUM", "ms", "20us to 10s"},     {"URGE_QUANTUM", "-1ms", "20us to 10s"},
-      {"URGE_QUANTUM", "nanms", "20us to 10s"},  {"URGE_QUANTUM", "1e99s", "20us to 10s"},
-      {"URGE_PREEMPT", "on", "off, cooperative or async"}, {"URGE_PREEMPT", "ASYNC", "off, cooperative or async"},
-      {"URGE_MODEL", "gpm", "gmp or gm"},        {"URGE_STACK", "1K", "16 KiB to 1 GiB"},
-      {"URGE_STACK", "2G", "16 KiB to 1 GiB"},   {"URGE_STACK", "64k", "16 KiB to 1 GiB"},
-      {"URGE_STACK", "64 K", "16 KiB to 1 GiB"}, {"URGE_STACK", "99999999999999999999G", "16 KiB to 1 GiB"},
-      {"URGE_SIGNAL", "SIGKILL", "SIGURG"},      {"URGE_SIGNAL", "9", "SIGURG"},
-      {"URGE_SIGNAL", "SIGRTMAX+1", "SIGURG"},   {"URGE_SIGNAL", "SIGRTMIN-1", "SIGURG"},
-      {"URGE_SIGNAL", "0", "SIGURG"},            {"URGE_SIGNAL", "URG", "SIGURG"},
+      {"URGE_PROCS", "1025", "0 to 1024"},
+      {"URGE_PROCS", "-1", "0 to 1024"},
+      {"URGE_PROCS", "two", "0 to 1024"},
+      {"URGE_PROCS", "2x", "0 to 1024"},
+      {"URGE_PROCS", "99999999999", "0 to 1024"},
+      {"URGE_QUANTUM", "10", "20us to 10s"},
+      {"URGE_QUANTUM", "19us", "20us to 10s"},
+      {"URGE_QUANTUM", "11s", "20us to 10s"},
+      {"URGE_QUANTUM", "ms", "20us to 10s"},
+      {"URGE_QUANTUM", "-1ms", "20us to 10s"},
+      {"URGE_QUANTUM", "nanms", "20us to 10s"},
+      {"URGE_QUANTUM", "1e99s", "20us to 10s"},
+      {"URGE_PREEMPT", "on", "off, cooperative or async"},
+      {"URGE_PREEMPT", "ASYNC", "off, cooperative or async"},
+      {"URGE_MODEL", "gpm", "gmp or gm"},
+      {"URGE_STACK", "1K", "16 KiB to 1 GiB"},
+      {"URGE_STACK", "2G", "16 KiB to 1 GiB"},
+      {"URGE_STACK", "64k", "16 KiB to 1 GiB"},
+      {"URGE_STACK", "64 K", "16 KiB to 1 GiB"},
+      {"URGE_STACK", "99999999999999999999G", "16 KiB to 1 GiB"},
+      {"URGE_SIGNAL", "SIGKILL", "SIGURG"},
+      {"URGE_SIGNAL", "9", "SIGURG"},
+      {"URGE_SIGNAL", "SIGRTMAX+1", "SIGURG"},
+      {"URGE_SIGNAL", "SIGRTMIN-1", "SIGURG"},
+      {"URGE_SIGNAL", "0", "SIGURG"},
+      {"URGE_SIGNAL", "URG", "SIGURG"},
   };
   for (const auto& b : bad) {
     setenv(b.name, b.value, 1);
     const std::string said = message_of([] { options::from_env(); });
-    EXPECT_TRUE(has(said, b.name) && has(said, b.value) && has(said, b.allowed)) << b.name << "=" << b.value << ": " << said;
+    EXPECT_TRUE(has(said, b.name) && has(said, b.value) && has(said, b.allowed))
+        << b.name << "=" << b.value << ": " << said;
     unsetenv(b.name);
   }
 }
@@ -93,14 +107,10 @@ TEST_F(Options, SignalsHaveNamesAndNumbers) {
   const struct {
     std::string text;
     int number;
-  } good[] = {{"SIGURG", SIGURG},
-              {"SIGUSR1", SIGUSR1},
-              {"SIGUSR2", SIGUSR2},
-              {"SIGRTMIN", SIGRTMIN},
-              {"SIGRTMAX", SIGRTMAX},
-              {"SIGRTMIN+3", SIGRTMIN + 3},
-              {"SIGRTMAX-2", SIGRTMAX - 2},
-              {std::to_string(SIGURG), SIGURG}};
+  } good[] = {{"SIGURG", SIGURG},           {"SIGUSR1", SIGUSR1},
+              {"SIGUSR2", SIGUSR2},         {"SIGRTMIN", SIGRTMIN},
+              {"SIGRTMAX", SIGRTMAX},       {"SIGRTMIN+3", SIGRTMIN + 3},
+              {"SIGRTMAX-2", SIGRTMAX - 2}, {std::to_string(SIGURG), SIGURG}};
   for (const auto& g : good) {
     setenv("URGE_SIGNAL", g.text.c_str(), 1);
     EXPECT_EQ(options::from_env().signal, g.number) << g.text;
@@ -109,13 +119,20 @@ TEST_F(Options, SignalsHaveNamesAndNumbers) {
 
 TEST_F(Options, ValidateAcceptsTheEndsOfEachRange) {
   const std::function<void(options&)> good[] = {
-      [](options& o) { o.procs = 0; },           [](options& o) { o.procs = 1024; },
-      [](options& o) { o.quantum = 20us; },      [](options& o) { o.quantum = 10s; },
-      [](options& o) { o.stack_size = 16384; },  [](options& o) { o.stack_size = 1u << 30; },
-      [](options& o) { o.max_threads = 2; },     [](options& o) { o.max_threads = 100'000; },
-      [](options& o) { o.max_identities = 0; },  [](options& o) { o.max_identities = 1'000'000; },
-      [](options& o) { o.signal = SIGRTMIN; },   [](options& o) { o.signal = SIGRTMAX; },
-      [](options& o) { o.preempt = preempt_mode::off; }, [](options& o) { o.model = sched_model::gm; },
+      [](options& o) { o.procs = 0; },
+      [](options& o) { o.procs = 1024; },
+      [](options& o) { o.quantum = 20us; },
+      [](options& o) { o.quantum = 10s; },
+      [](options& o) { o.stack_size = 16384; },
+      [](options& o) { o.stack_size = 1u << 30; },
+      [](options& o) { o.max_threads = 2; },
+      [](options& o) { o.max_threads = 100'000; },
+      [](options& o) { o.max_identities = 0; },
+      [](options& o) { o.max_identities = 1'000'000; },
+      [](options& o) { o.signal = SIGRTMIN; },
+      [](options& o) { o.signal = SIGRTMAX; },
+      [](options& o) { o.preempt = preempt_mode::off; },
+      [](options& o) { o.model = sched_model::gm; },
   };
   for (const auto& change : good) {
     options o;

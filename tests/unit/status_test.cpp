@@ -16,11 +16,10 @@ constexpr g_status all[] = {g_status::idle,    g_status::runnable,  g_status::ru
 TEST(Status, TheTableHoldsExactlyTheEdgesOfTheProtocol) {
   using enum g_status;
   const std::set<std::pair<g_status, g_status>> edges = {
-      {idle, runnable},    {idle, dead},      {runnable, running},  {runnable, dead},
-      {running, syscall},  {running, waiting}, {running, preempted}, {running, runnable},
-      {running, dead},     {syscall, running}, {syscall, runnable},  {syscall, dead},
-      {waiting, runnable}, {waiting, dead},    {preempted, runnable}, {preempted, running},
-      {preempted, dead},   {dead, idle}};
+      {idle, runnable},     {idle, dead},         {runnable, running}, {runnable, dead}, {running, syscall},
+      {running, waiting},   {running, preempted}, {running, runnable}, {running, dead},  {syscall, running},
+      {syscall, runnable},  {syscall, dead},      {waiting, runnable}, {waiting, dead},  {preempted, runnable},
+      {preempted, running}, {preempted, dead},    {dead, idle}};
   for (const g_status from : all)
     for (const g_status to : all)
       EXPECT_EQ(legal(from, to), edges.contains({from, to})) << name_of(from) << " to " << name_of(to);
