@@ -188,7 +188,7 @@ std::vector<std::int64_t> compete(const options& how, const std::vector<unsigned
 }
 
 TEST_P(Weights, EqualOnesGetAboutTheSame) {
-  const auto cpu = compete(how(), {1, 1, 1, 1}, 30ms);
+  const auto cpu = compete(how(), {1, 1, 1, 1}, 300ms);
   const auto [least, most] = std::minmax_element(cpu.begin(), cpu.end());
   EXPECT_LT(*most, 2 * *least);
 }

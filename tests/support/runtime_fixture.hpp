@@ -101,6 +101,11 @@ class balance {
     EXPECT_TRUE(eventually([this] { return count_threads() <= threads_; }))
         << "threads: " << threads_ << " before, " << count_threads() << " after";
     EXPECT_EQ(count_fds(), fds_);
+    // An M that came back from a system call after its run tidies up by itself.
+    (void)eventually([this] {
+      const auto ids = preempt::count_identities();
+      return ids.made == ids.free + ids.lost && busy() <= busy_stacks_ + (ids.lost - lost_);
+    });
     const auto stacks = count_stacks();
     const auto ids = preempt::count_identities();
     // A G that was abandoned inside libc loses both.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The trampoline: what a preempted G executes between its interrupted instruction and the scheduler, and on its way back.
-// It runs as ordinary code, after the signal handler has returned (docs/protocols/preempt_request.md).
+// The trampoline: what a preempted G executes between its interrupted instruction and the scheduler, and on its way
+// back. It runs as ordinary code, after the signal handler has returned (docs/protocols/preempt_request.md).
 //
 // On entry, on the interrupted stack, whichever that is (the G's, or one that the G made for itself):
 //     rsp + 136        the interrupted rsp
