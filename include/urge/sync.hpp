@@ -3,9 +3,10 @@
 // std::lock_guard, unique_lock, shared_lock, scoped_lock and std::lock work with them. Only the G waits, never its
 // thread, and to wait allocates nothing.
 //
-// For all of them: waiters are served first in, first out. What a G holds when `run` abandons it stays held; a G that
-// was only waiting leaves nothing behind, and the object can be used in the next run. Objects may be static: their
-// constructors are constant expressions. To lock again what one holds (but for recursive_mutex) waits for ever.
+// For all of them: waiters are served first in, first out. Objects may be static: their constructors are constant
+// expressions. What a G has locked, taken or counted when `run` abandons it stays so; one that was only waiting leaves
+// nothing behind, so a mutex that nobody holds can be used in the next run. To lock again what one holds (but for
+// recursive_mutex) waits for ever.
 #pragma once
 #include <urge/detail/sync_counting.hpp>
 #include <urge/detail/sync_mutex.hpp>

@@ -4,8 +4,7 @@
 //                two instructions of them resumes as the same G
 //   contended    a short spin while the owner runs on another P, then the queue; an unlock takes the first waiter off
 //                it and wakes it, and until that one has tried, later unlocks wake nobody
-//   lost         a woken waiter that finds the mutex taken goes back to the front; after 1 ms the next unlock hands
-//   over
+//   lost         a woken waiter that finds it taken goes back to the front; after 1 ms the next unlock hands over
 // Handing over each time was rejected: the mutex would be held during every wake-up, by nobody that runs.
 // Source: Go's sync.Mutex (normal and starvation mode); the owner is recorded in addition.
 #include "sync/mutex_core.hpp"
@@ -233,9 +232,8 @@ bool try_lock(mutex_core& m, const char* who) {
 void unlock(mutex_core& m, const char* who) {
   const G* g = current_g();
   std::uintptr_t mine = word_of(g);
-  if (g && m.word.compare_exchange_strong(mine, 0, release, relaxed)) [[likely]] {  // [mutex.word] release: our writes
-    return yield_if_wanted();
-  }
+  if (g && m.word.compare_exchange_strong(mine, 0, release, relaxed)) [[likely]]
+    return yield_if_wanted();  // [mutex.word] release: our writes
   unlock_slow(m, who);
 }
 

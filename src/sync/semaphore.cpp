@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // counting_semaphore. The word is twice the count, plus 1 (`has_waiters`) if the list may hold somebody; the flag is
 // set under the list's lock. While somebody waits the count is 0: a unit that is given goes to the first waiter under
-// the lock, so nobody can take it between the release and the wake-up, and nobody wakes for nothing. Destruction: a
-// semaphore may be destroyed by the G that a release has let go. So a release touches nothing after it has added to the
-// word, unless it took somebody off the list: that one is not runnable yet.
+// the lock, so nobody can take it between the release and the wake-up, and nobody wakes for nothing.
+//
+// Destruction: a semaphore may be destroyed by the G that a release has let go. So a release adds to the word, or takes
+// the last waiter off the list, and then touches it no more; only then it makes those that it took off runnable.
 #include <urge/detail/sync_counting.hpp>
 
 #include <stdexcept>
@@ -47,22 +48,31 @@ bool take(semaphore_core& s) noexcept {
   return taken;
 }
 
-// Gives to waiters as long as there are any, and takes that off n. Context: has_waiters was seen.
-[[gnu::noinline]] void release_to_waiters(semaphore_core& s, std::ptrdiff_t& n) noexcept {
+// Gives to waiters as long as there are any, and adds what is left. False: that would be more than max.
+[[gnu::noinline]] bool release_slow(semaphore_core& s, std::ptrdiff_t n, std::ptrdiff_t max) noexcept {
   G* g = enter_if_g();
   gqueue granted;
-  {
-    std::lock_guard hold(lock_of(s.waiters));
-    for (; n != 0; --n) {
-      waiter* w = pop(s.waiters);
-      if (!w) break;
-      granted.push_back(w->record->g);
+  bool fits = true;
+  while (n != 0 && fits) {
+    std::uint64_t now = s.word.load(relaxed);
+    if (now & has_waiters) {
+      std::lock_guard hold(lock_of(s.waiters));
+      for (; n != 0; --n) {
+        waiter* w = pop(s.waiters);
+        if (!w) break;
+        granted.push_back(w->record->g);
+      }
+      // What is left is added without the lock: see "Destruction". Who queues until then is seen in the next round.
+      if (n != 0 || empty(s.waiters)) s.word.fetch_and(~has_waiters, relaxed);
+    } else if (n > max - static_cast<std::ptrdiff_t>(now / one)) {
+      fits = false;
+    } else if (s.word.compare_exchange_weak(now, now + static_cast<std::uint64_t>(n) * one, release, relaxed)) {
+      break;  // [semaphore.word] release: what the giver did before
     }
-    // What is left of n is added without the lock: see "Destruction". Until then a newcomer may queue; it is seen then.
-    if (n != 0 || empty(s.waiters)) s.word.fetch_and(~has_waiters, relaxed);
   }
   ready_all(g, granted);
   leave(g);
+  return fits;
 }
 
 }  // namespace
@@ -92,18 +102,13 @@ bool semaphore_acquire_until(semaphore_core& s, time_point deadline, const char*
 void semaphore_release(semaphore_core& s, std::ptrdiff_t n, std::ptrdiff_t max) {
   constexpr auto who = "urge::counting_semaphore::release";
   check_count(n, max, who);
-  while (n != 0) {
-    std::uint64_t now = s.word.load(relaxed);
-    if (now & has_waiters) {
-      release_to_waiters(s, n);
-      continue;
-    }
-    if (n > max - static_cast<std::ptrdiff_t>(now >> 1))
-      throw std::logic_error(std::string(who) + ": more than max() = " + std::to_string(max));
-    if (s.word.compare_exchange_weak(now, now + static_cast<std::uint64_t>(n) * one, release, relaxed))
-      break;  // [semaphore.word] release: what the giver did before
+  std::uint64_t now = s.word.load(relaxed);
+  if (!(now & has_waiters) && n <= max - static_cast<std::ptrdiff_t>(now / one) &&
+      s.word.compare_exchange_strong(now, now + static_cast<std::uint64_t>(n) * one, release, relaxed)) [[likely]] {
+    if (current_g()) yield_if_wanted();  // [semaphore.word] release: what the giver did before
+  } else if (!release_slow(s, n, max)) {
+    throw std::logic_error(std::string(who) + ": more than max() = " + std::to_string(max));
   }
-  if (current_g()) yield_if_wanted();
 }
 
 }  // namespace urge::detail
