@@ -33,7 +33,8 @@ bool a_g_runs(const G* g) noexcept { return g != nullptr && g->status.load(relax
 
 // Inside libc, the loader or the unwinder a short lock is often held: the first two requests of a slice are put off.
 bool grace(M* m, std::uintptr_t pc) noexcept {
-  if (!in_system_text(pc) || sched.stopping.load(relaxed)) return false;
+  if (!in_system_text(pc)) return false;
+  if (sched.stopping.load(relaxed)) return ticks() < sched.let_out_until.load(relaxed);
   const std::uint32_t tick = m->p->schedtick.load(relaxed);
   if (m->grace_tick != tick) m->grace_tick = tick, m->grace_count = 0;
   return m->grace_count++ < 2;
@@ -93,7 +94,10 @@ void chain(int signal, siginfo_t* info, void* uc) noexcept {
 void urge_on_preempt_signal(int signal, siginfo_t* info, void* uc) noexcept {
   chain(signal, info, uc);
   M* m = current_m();
-  if (!m || m->signal_pending.exchange(0, acquire) == 0) return;  // [signal.pending] acquire: the request
+  if (!m) return;
+  // While Gs are let out of libc, signals come from a timer of the one thread that runs them.
+  if (m->signal_pending.exchange(0, acquire) == 0 && sched.let_out_until.load(relaxed) == 0)
+    return;  // [signal.pending] acquire: the request
   preempt_here(m, uc);
 }
 

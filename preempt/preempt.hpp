@@ -34,9 +34,8 @@ void request(P&, std::uint32_t tick, std::int64_t slice_end_ns, bool by_signal) 
 // Tells the P's M to come to the scheduler, whatever its slice. Context: sysmon, while the run ends.
 void summon(P&) noexcept;
 
-// Has the G, which a signal has stopped, no frame of libc, the loader, libstdc++ or the unwinder? Only then may it be
-// dropped: inside, it may hold a lock that the process needs. Answers no when the answer is not sure.
-bool outside_libc(const G&) noexcept;
+// Is this address in libc, the loader, libstdc++ or the unwinder?
+bool in_libc(std::uintptr_t pc) noexcept;
 
 // sigaction as libc has it: what the users see is our own (interpose.cpp).
 int kernel_action(int signal, const struct sigaction* act, struct sigaction* old) noexcept;

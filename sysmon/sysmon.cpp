@@ -19,8 +19,6 @@ atomic<bool> over{false};
 atomic<std::uint64_t> n_requests{0}, n_signals{0}, n_retakes{0};
 memory seen[max_procs];
 
-// A G that lives in malloc is outside for a small part of its time: it takes many looks to find it there.
-constexpr std::int64_t sample_interval = 20'000;   // ns, while Gs are let out of libc
 constexpr std::int64_t summon_interval = 100'000;  // ns, while the run ends, as Go's stop-the-world
 
 view look_at(P& p, std::int64_t now, std::uint64_t now_tick) noexcept {
@@ -70,22 +68,25 @@ std::int64_t watch(P& p, std::int64_t now, std::uint64_t now_tick) noexcept {
   return d.look_again;
 }
 
+// Not by their status: a P that was handed to an M which has not woken yet is idle by that, and it is not.
+bool all_ps_idle() noexcept {
+  return sched.n_idle_p.load(seq_cst) == sched.procs;
+}  // [idle_p] seq_cst: after sysmon_off
+
 std::int64_t watch_all(std::int64_t now) noexcept {
   const std::uint64_t now_tick = ticks();
   std::int64_t next = INT64_MAX;
-  bool busy = false;
   for (unsigned i = 0; i < sched.procs; ++i) {
     P& p = all_ps[i];
     if (sched.stopping.load(relaxed)) {
       preempt::summon(p);
-      next = now + (sched.letting_out.load(relaxed) ? sample_interval : summon_interval);
+      next = now + summon_interval;
       continue;
     }
-    if (p.status.load(relaxed) != p_status::idle) busy = true;
     next = std::min(next, watch(p, now, now_tick));
   }
   // A slice that begins after this look ends a quantum later at the earliest, but a light G's may be shorter.
-  if (busy) {
+  if (!all_ps_idle()) {
     const std::uint64_t top = sched.max_weight.load(relaxed);
     const std::int64_t quantum =
         ticks_to_ns(top > 4 ? std::max<std::uint64_t>(sched.quantum * 4 / top, ns_to_ticks(20'000)) : sched.quantum);
@@ -103,18 +104,22 @@ std::int64_t watch_all(std::int64_t now) noexcept {
 void* loop(void*) noexcept {
   os::set_timer_slack_1ns();
   bool idle_before = false;
-  while (!over.load(acquire)) {                                   // [sysmon.over] acquire: no more of this run
+  while (!over.load(acquire)) {  // [sysmon.over] acquire: no more of this run
+    sched.sysmon_off.store(false, relaxed);
     const std::uint32_t calls = sched.sysmon_word.load(seq_cst);  // [sysmon.word] acquire: what we are called for
     std::int64_t next = watch_all(monotonic_ns());
-    // Deep sleep only when two looks in a row find nothing: a process that works for some microseconds each millisecond
-    // would else wake us each time.
-    const bool idle = next == INT64_MAX;
-    if (idle && !idle_before) next = monotonic_ns() + ticks_to_ns(sched.quantum);
+    // We sleep as long as all Ps are idle, but for the timers. Only when two looks in a row find them so: a process
+    // that works for some microseconds each millisecond would else wake us each time. Whoever takes a P from the idle
+    // list after the store sees that we sleep, and calls; one that was taken before it we see.
+    const bool idle = all_ps_idle();
+    if (idle && idle_before) {
+      sched.sysmon_off.store(true, seq_cst);  // [sysmon.off] we: off; look at idle Ps / they: idle Ps; look at off
+      if (!all_ps_idle()) continue;
+    } else if (idle) {
+      next = std::min(next, monotonic_ns() + ticks_to_ns(sched.quantum));
+    }
     idle_before = idle;
-    sched.sysmon_until.store(next, seq_cst);  // [sysmon.until] we: until; look at Ps / they: P at work; look at until
-    // Deep sleep only if nothing has begun between the look and this store: whoever takes a P from the idle list after
-    // it sees that we sleep, and calls.
-    if (next == INT64_MAX && sched.n_idle_p.load(seq_cst) != sched.procs) continue;  // [idle_p] seq_cst: after until
+    sched.sysmon_until.store(next, seq_cst);  // [sysmon.until] we: until; look at timers / they: timer; look at until
     if (sched.poller.load(seq_cst) == nullptr && earliest_timer() < next) continue;  // [poller] seq_cst: after until
     os::futex_wait(sched.sysmon_word, calls, next == INT64_MAX ? os::no_deadline : next);
     sched.sysmon_until.store(0, relaxed);

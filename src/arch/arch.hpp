@@ -26,14 +26,25 @@ inline context make(void* stack_top, std::size_t size, void (*entry)(transfer)) 
 }
 inline transfer jump(context to, void* data) noexcept { return jump_fcontext(to, data); }
 
-// Where a suspended context goes on, for backtraces.
-struct frame {
-  std::uintptr_t pc, sp, fp;
+// What unwinding starts from, by the numbers of the DWARF tables. A register that nobody has saved is 0.
+struct registers {
+  static constexpr int count = 17;
+  std::uintptr_t value[count] = {};
+  std::uintptr_t pc() const noexcept { return value[16]; }
+  std::uintptr_t sp() const noexcept { return value[7]; }
+  std::uintptr_t fp() const noexcept { return value[6]; }
 };
-frame suspended_frame(context) noexcept;
-frame this_frame() noexcept;
-// The same for what the trampoline has saved on the stack that ends at `save_top`: where the code was interrupted.
-frame interrupted_frame(const char* save_top) noexcept;
+registers registers_of(context) noexcept;             // of one that is suspended
+registers registers_of_signal(const void*) noexcept;  // of what a signal has interrupted, by the handler's argument
+// Of what the trampoline has saved on the stack that ends at `save_top`: where the code was interrupted.
+registers registers_of_preempted(const char* save_top) noexcept;
+void store_registers(std::uintptr_t* value) noexcept;
+// Of the caller; good while it has not returned.
+[[gnu::always_inline]] inline registers registers_here() noexcept {
+  registers r;
+  store_registers(r.value);
+  return r;
+}
 
 // --- thread base ---
 std::uintptr_t thread_base() noexcept;
@@ -46,7 +57,6 @@ std::size_t extended_state_bytes() noexcept;
 // --- interrupted: `ucontext` is the handler's third argument ---
 std::uintptr_t interrupted_pc(const void* ucontext) noexcept;
 std::uintptr_t interrupted_sp(const void* ucontext) noexcept;
-std::uintptr_t interrupted_fp(const void* ucontext) noexcept;
 std::uint64_t interrupted_sigmask(const void* ucontext) noexcept;
 
 // Below the interrupted stack pointer: the red zone of the ABI, the pushed PC, and two words that the trampoline needs

@@ -75,6 +75,20 @@ int protect_none(void* address, std::size_t bytes) noexcept {
 long write(int fd, const void* data, std::size_t n) noexcept {
   return syscall6(SYS_write, fd, addr(data), static_cast<long>(n));
 }
+int start_thread_timer(int signal, std::int64_t interval_ns) noexcept {
+  sigevent how{};
+  how.sigev_notify = SIGEV_THREAD_ID;
+  how.sigev_signo = signal;
+  how._sigev_un._tid = gettid();
+  int timer = -1;
+  if (const long error = syscall6(SYS_timer_create, CLOCK_MONOTONIC, addr(&how), addr(&timer)); error < 0)
+    return static_cast<int>(error);
+  const timespec each{interval_ns / 1'000'000'000, interval_ns % 1'000'000'000};
+  const itimerspec when{each, each};
+  syscall6(SYS_timer_settime, timer, 0, addr(&when), 0);  // cannot fail: the timer is ours and the time is in range
+  return timer;
+}
+void stop_thread_timer(int timer) noexcept { syscall6(SYS_timer_delete, timer); }
 int set_timer_slack_1ns() noexcept { return static_cast<int>(syscall6(SYS_prctl, PR_SET_TIMERSLACK, 1)); }
 
 }  // namespace urge::os

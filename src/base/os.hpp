@@ -51,4 +51,8 @@ int protect_none(void* address, std::size_t bytes) noexcept;
 long write(int fd, const void* data, std::size_t n) noexcept;
 int set_timer_slack_1ns() noexcept;
 
+// Sends `signal` to the calling thread each `interval_ns`, from now on. Returns the timer, or -errno.
+int start_thread_timer(int signal, std::int64_t interval_ns) noexcept;
+void stop_thread_timer(int timer) noexcept;
+
 }  // namespace urge::os

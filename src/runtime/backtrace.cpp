@@ -11,7 +11,6 @@
 
 #include "base/raw_print.hpp"
 #include "preempt/preempt.hpp"
-#include "runtime/symbols.hpp"
 #include "runtime/unwind.hpp"
 #include "sched/sched.hpp"
 
@@ -21,26 +20,44 @@ namespace {
 
 constexpr int max_frames = 64;
 
-void print_frame(raw_print& out, int n, std::uintptr_t pc) noexcept {
+void print_frame(raw_print& out, int n, std::uintptr_t pc, names how) noexcept {
   out << "    #" << n << " ";
   out.hex(pc) << " ";
-  print_symbol(out, pc);
+  print_symbol(out, pc, how);
   out << "\n";
 }
 
-}  // namespace
-
-void print_backtrace(raw_print& out, arch::frame at, const stack& s) noexcept {
-  print_frame(out, 0, at.pc);
-  std::uintptr_t fp = at.fp, last = at.sp;
+// Frame pointers, as long as they climb inside the stack: what is left where a table is missing.
+void print_chain(raw_print& out, const arch::registers& at, const stack& s, names how) noexcept {
+  print_frame(out, 0, at.pc(), how);
+  std::uintptr_t fp = at.fp(), last = at.sp();
   for (int n = 1; n < max_frames; ++n) {
     if (fp % 8 != 0 || fp < last || !s.holds(fp) || !s.holds(fp + 16)) return;
     const auto* frame = reinterpret_cast<const std::uintptr_t*>(fp);
     if (frame[1] < 4096) return;
-    print_frame(out, n, frame[1] - 1);
+    print_frame(out, n, frame[1] - 1, how);
     last = fp + 16;
     fp = frame[0];
   }
+}
+
+}  // namespace
+
+void print_backtrace(raw_print& out, const arch::registers& at, const stack& s, names how) noexcept {
+  struct frames {
+    std::uintptr_t pc[max_frames];
+    int n = 0;
+  } seen;
+  const walk_end end = walk(
+      at, s,
+      [](std::uintptr_t pc, int n, void* arg) noexcept {
+        auto& to = *static_cast<frames*>(arg);
+        to.pc[n] = pc;
+        return ++to.n < max_frames;
+      },
+      &seen);
+  if (end == walk_end::lost && seen.n < 2) return print_chain(out, at, s, how);
+  for (int n = 0; n < seen.n; ++n) print_frame(out, n, seen.pc[n], how);
 }
 
 namespace {
@@ -56,15 +73,15 @@ void print_g(raw_print& out, const G& g, const G* self) noexcept {
   out << "]";
   if (g.name[0]) out << " '" << g.called() << "'";
   out << ":\n";
-  if (&g == self) return print_backtrace(out, arch::this_frame(), g.stk);
+  if (&g == self) return print_backtrace(out, arch::registers_here(), g.stk);
   if (s == g_status::running || s == g_status::syscall) {
     out << "    on a thread; its stack is in use\n";
   } else if (!g.context) {
     out << "    not started\n";
   } else if (g.stopped_by_signal && g.own) {
-    print_backtrace(out, arch::interrupted_frame(g.own->stack_top), g.stk);
+    print_backtrace(out, arch::registers_of_preempted(g.own->stack_top), g.stk);
   } else {
-    print_backtrace(out, arch::suspended_frame(g.context), g.stk);
+    print_backtrace(out, arch::registers_of(g.context), g.stk);
   }
 }
 
@@ -116,8 +133,7 @@ std::terminate_handler before = nullptr;
       }
     }
     out << "\n";
-    // Unwind tables see more, but only a preemptible G may ask them.
-    if (g->locks.load(relaxed) != 0 || !print_unwound(out)) print_backtrace(out, arch::this_frame(), g->stk);
+    print_backtrace(out, arch::registers_here(), g->stk, g->locks.load(relaxed) == 0 ? names::source : names::linker);
   }
   if (before) before();
   std::abort();
@@ -125,10 +141,7 @@ std::terminate_handler before = nullptr;
 
 }  // namespace
 
-terminate_with_backtrace::terminate_with_backtrace() {
-  load_unwinder();
-  before = std::set_terminate(on_terminate);
-}
+terminate_with_backtrace::terminate_with_backtrace() { before = std::set_terminate(on_terminate); }
 terminate_with_backtrace::~terminate_with_backtrace() {
   if (std::get_terminate() == on_terminate) std::set_terminate(before);
 }

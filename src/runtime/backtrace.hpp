@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
-// Where the Gs are: backtraces by frame pointers over a map of modules taken at the start of a run. No lock, no malloc:
-// it runs in handlers, on g0 and on the way to the end of the process.
+// Where the Gs are: backtraces by unwind tables, or by frame pointers where these are missing, over a map of modules
+// taken at the start of a run. No lock, no malloc: it runs in handlers, on g0 and on the way to the end of the process.
 #pragma once
 #include <exception>
 
 #include "arch/arch.hpp"
 #include "base/raw_print.hpp"
+#include "runtime/symbols.hpp"
 #include "stack/stack.hpp"
 
 namespace urge {
 
-// Follows frame pointers from a frame as long as they climb inside the stack. Code built without them ends the walk, or
-// hides some of its frames. Context: any.
-void print_backtrace(raw_print&, arch::frame, const stack&) noexcept;
+// A line for each frame, innermost first, 64 at most. Context: any; for names::source a preemptible G.
+void print_backtrace(raw_print&, const arch::registers&, const stack&, names = names::linker) noexcept;
 
 // Prints every G. Context: any.
 void dump_all(int fd) noexcept;

@@ -26,7 +26,6 @@ void on_fault(int signal, siginfo_t* info, void* uc) noexcept {
   while (signals[i] != signal) ++i;
   if (const G* g = current_g()) {
     const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
-    const arch::frame at{arch::interrupted_pc(uc), arch::interrupted_sp(uc), arch::interrupted_fp(uc)};
     raw_print out(2);
     if (signal == SIGSEGV && in_guard(address)) {
       out << "urge: stack overflow in G " << g->id << " '" << g->called() << "' (" << g->stk.size / 1024 << " KiB)\n";
@@ -34,7 +33,7 @@ void on_fault(int signal, siginfo_t* info, void* uc) noexcept {
       out << "urge: " << names[i] << " in G " << g->id << " '" << g->called() << "' at address ";
       out.hex(address) << "\n";
     }
-    print_backtrace(out, at, g->stk);
+    print_backtrace(out, arch::registers_of_signal(uc), g->stk);
   }
   preempt::kernel_action(signal, &before[i], nullptr);
 }

@@ -45,6 +45,7 @@ void* m_main(void* arg) noexcept {
     free_m(m);
     return nullptr;
   }
+  const std::uint32_t run = sched.run_id;
   {
     std::lock_guard hold(sched.lock);
     for (M** at = &sched.all_ms; *at; at = &(*at)->next_all) {
@@ -58,6 +59,9 @@ void* m_main(void* arg) noexcept {
   }
   sched.ms_word.fetch_add(1, release);  // [ms.word] release: the M has ended
   os::futex_wake(sched.ms_word, 1);
+  // The end of a thread takes locks of malloc, which a G may hold that a signal has stopped there.
+  for (std::uint32_t seen; (seen = sched.runs_over.load(acquire)) < run;)  // [runs.over] acquire: they are out
+    os::futex_wait(sched.runs_over, seen);
   return nullptr;
 }
 

@@ -5,9 +5,9 @@
 //   1. every M ends as soon as it is in the scheduler; sysmon summons those that are not, by signal
 //   2. Ms in a system call are given up: they end by themselves when they are back
 //   3. Gs that a signal has stopped inside libc run on, one after the other on this thread, until they are out: they
-//   may
-//      hold locks that the process needs (1 s in all)
-//   4. maker and sysmon end; what is left of Gs is counted, their stacks and identities become free
+//      may hold locks that the process needs (1 s in all)
+//   4. the maker ends, then the threads of the Ms: an end of a thread needs such locks
+//   5. sysmon ends; what is left of Gs is counted, their stacks and identities become free
 #include <urge/go.hpp>
 #include <urge/runtime.hpp>
 
@@ -20,6 +20,7 @@
 #include "runtime/maker.hpp"
 #include "runtime/options.hpp"
 #include "runtime/symbols.hpp"
+#include "runtime/unwind.hpp"
 #include "sched/sanitizer.hpp"
 #include "sched/switch.hpp"
 #include "sched/waitq.hpp"
@@ -36,7 +37,7 @@ std::size_t page_round(std::size_t n) { return (n + 4095) & ~std::size_t{4095}; 
 void m_start(M& m) noexcept { preempt::m_start(m); }
 void m_stop(M& m) noexcept { preempt::m_stop(m); }
 void identity_free(identity* id) noexcept { preempt::give_back(id); }
-bool may_end(const G& g) noexcept { return g.stopped_by_signal ? preempt::outside_libc(g) : true; }
+bool may_end(const G& g) noexcept { return g.stopped_by_signal ? outside_libc(g) : true; }
 
 void prepare(const options& how) {
   arch::init();
@@ -57,11 +58,12 @@ void prepare(const options& how) {
   sched.n_spinning.store(0), sched.need_spinning.store(0);
   sched.next_id.store(main_id);
   sched.stopping.store(false), sched.main_left.store(false);
-  sched.poller.store(nullptr), sched.poll_until.store(0), sched.sysmon_until.store(0);
+  sched.poller.store(nullptr), sched.poll_until.store(0), sched.sysmon_until.store(0), sched.sysmon_off.store(false);
   n_abandoned.store(0), n_abandoned_inside.store(0);
   reset_latency();
   preempt::reset_counts();
   map_modules();
+  load_unwinder();
   for (unsigned i = 0; i < sched.procs; ++i) {
     P& p = all_ps[i];
     p.id = i;
@@ -114,7 +116,13 @@ bool any_m() noexcept {
   return sched.n_created != sched.n_ended;
 }
 
+// Step 4. A thread that cannot end, for a G is lost inside malloc, is left to itself.
 void join_ended() noexcept {
+  sched.runs_over.store(sched.run_id, release);  // [runs.over] release: the Gs that were let out
+  os::futex_wake(sched.runs_over, INT32_MAX);
+  timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec += 1;
   for (;;) {
     M* m;
     {
@@ -123,7 +131,7 @@ void join_ended() noexcept {
       if (!m) return;
       sched.ended_ms = m->link;
     }
-    pthread_join(m->thread, nullptr);
+    if (pthread_timedjoin_np(m->thread, nullptr, &until) != 0) pthread_detach(m->thread);
     maker::free_m(m);
   }
 }
@@ -152,16 +160,16 @@ void wait_for_ms() noexcept {
     if (!any_m()) break;
     if (monotonic_ns() - from > patience) orphan_ms();
     os::futex_wait(sched.ms_word, seen, monotonic_ns() + 1'000'000);
-    join_ended();
   }
-  join_ended();
 }
 
 bool stuck_inside(const G& g) noexcept {
-  return g.status.load(relaxed) == g_status::runnable && g.stopped_by_signal && !preempt::outside_libc(g);
+  return g.status.load(relaxed) == g_status::runnable && g.stopped_by_signal && !outside_libc(g);
 }
 
-// Step 3. This thread takes the place of an M for it; sysmon summons it every 100 us.
+// Step 3. This thread takes the place of an M for it. A G that lives in malloc is outside for a small part of its time:
+// it takes many looks to find it there, by a timer of this thread; sysmon, which looks every 100 us, would be late on a
+// busy machine.
 void let_out() noexcept {
   bool some = false;
   for_each_g([&](G& g) { some = some || stuck_inside(g); });
@@ -174,26 +182,27 @@ void let_out() noexcept {
   // All Ms are gone, and one that is still being made takes no P.
   all_ps[0].m.store(nullptr, relaxed);
   acquire_p(m, &all_ps[0]);
-  sched.letting_out.store(true, relaxed);
-  call_sysmon();
-  const std::int64_t until = monotonic_ns() + 1'000'000'000;
-  while (some && monotonic_ns() < until) {
+  const std::uint64_t until = ticks() + ns_to_ticks(1'000'000'000);
+  sched.let_out_until.store(until, relaxed);
+  const int timer = os::start_thread_timer(sched.how.signal, 20'000);
+  while (some && ticks() < until) {
     some = false;
     for_each_g([&](G& g) {
-      if (!stuck_inside(g) || monotonic_ns() >= until) return;
+      if (!stuck_inside(g) || ticks() >= until) return;
       const std::uint64_t now = ticks();
       take_over(m, {&g, false}, now);
       switch_to(m, nullptr, &g, {});
       some = some || stuck_inside(g);
     });
   }
-  sched.letting_out.store(false, relaxed);
+  if (timer >= 0) os::stop_thread_timer(timer);
+  sched.let_out_until.store(0, relaxed);
   release_p(m);
   hook.m_stop(*m);
   maker::free_m(m);
 }
 
-// Step 4 for one G.
+// Step 5 for one G.
 void abandon(G& g) noexcept {
   const g_status s = g.status.load(relaxed);
   const bool killed = s == g_status::dead && g.job;  // ended by its limit: kept until now
@@ -278,6 +287,7 @@ void detail::run_main(task& job, const options& how) {
   maker::stop();
   parts.maker = false;
   wait_for_ms();
+  join_ended();
   parts.stop();
   sweep();
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// See symbols.hpp. Names are printed as the linker knows them: a demangler allocates.
+// See symbols.hpp.
 #include "runtime/symbols.hpp"
 
+#include <cxxabi.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
@@ -10,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "base/lock.hpp"
@@ -97,7 +99,7 @@ void map_modules() noexcept {
   dl_iterate_phdr(add, nullptr);
 }
 
-void print_symbol(raw_print& out, std::uintptr_t pc) noexcept {
+void print_symbol(raw_print& out, std::uintptr_t pc, names how) noexcept {
   for (std::size_t i = 0; i < n_modules; ++i) {
     module& m = modules[i];
     if (pc < m.low || pc >= m.high) continue;
@@ -110,7 +112,9 @@ void print_symbol(raw_print& out, std::uintptr_t pc) noexcept {
     }
     std::uintptr_t offset = 0;
     if (const char* function = m.file ? find_function(m, pc - m.base, offset) : nullptr) {
-      out << function << "+";
+      char* plain = how == names::source ? abi::__cxa_demangle(function, nullptr, nullptr, nullptr) : nullptr;
+      out << (plain ? plain : function) << "+";
+      std::free(plain);
       out.hex(offset) << " (" << name << ")";
     } else {
       out << name << "+";

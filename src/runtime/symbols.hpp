@@ -9,7 +9,9 @@
 namespace urge {
 
 void map_modules() noexcept;  // context: outside a G
-// "function+0x12 (module)", or "module+0x1234". Context: any.
-void print_symbol(raw_print&, std::uintptr_t pc) noexcept;
+// How names are printed: as the linker knows them, or as in the source, which takes malloc.
+enum class names { linker, source };
+// "function+0x12 (module)", or "module+0x1234". Context: any; for names::source a preemptible G.
+void print_symbol(raw_print&, std::uintptr_t pc, names = names::linker) noexcept;
 
 }  // namespace urge

@@ -1,79 +1,102 @@
 // SPDX-License-Identifier: MIT
-// See unwind.hpp. libunwind defines _Unwind_RaiseException and its like for itself, and Debian's exports them: linked
-// in the ordinary way it may come before libgcc in the program's symbol resolution and take over its C++ exceptions.
-// Linking a copy with these names made local does not work either: libunwind.a is neither -fPIC nor -fPIE. So the
-// shared library is opened RTLD_LOCAL, where nobody else finds its names, and the functions used are looked up.
-#define UNW_LOCAL_ONLY
+// See unwind.hpp. Debian's libunwind exports _Unwind_RaiseException and its like: linked in the ordinary way it may
+// come before libgcc in the program's symbol resolution and take over its C++ exceptions. Linking a copy with these
+// names made local does not work either: libunwind.a is neither -fPIC nor -fPIE. So the shared library is opened
+// RTLD_LOCAL, where nobody else finds its names, and the functions used are looked up.
 #include "runtime/unwind.hpp"
 
-#include <cxxabi.h>
 #include <dlfcn.h>
-#include <libunwind.h>
+#include <libunwind-x86_64.h>
 
-#include <cstdint>
-#include <cstdlib>
 #include <cstring>
+#include <mutex>
 
-#include "base/atomic.hpp"
+#include "base/lock.hpp"
+#include "preempt/preempt.hpp"
 
 namespace urge {
 
 namespace {
 
-constexpr int max_frames = 64;
+constexpr int max_frames = 10'000;
 
 // Written in the first run before any G is, const afterwards.
 struct unwinder {
-  decltype(&::unw_tdep_getcontext) getcontext = nullptr;
-  decltype(&::unw_init_local) init_local = nullptr;
+  decltype(&::unw_create_addr_space) create_addr_space = nullptr;
+  decltype(&::unw_init_remote) init_remote = nullptr;
   decltype(&::unw_step) step = nullptr;
   decltype(&::unw_get_reg) get_reg = nullptr;
-  decltype(&::unw_get_proc_name) get_proc_name = nullptr;
   decltype(&::unw_is_signal_frame) is_signal_frame = nullptr;
   decltype(&::unw_set_caching_policy) set_caching_policy = nullptr;
-  unw_addr_space_t* space = nullptr;
+  int (*search_table)(unw_addr_space_t, unw_word_t, unw_dyn_info_t*, unw_proc_info_t*, int, void*) = nullptr;
+  unw_addr_space_t space = nullptr;
 };
 unwinder lib;
 bool loaded = false;
+raw_lock one_at_a_time;  // only tried for: libunwind's own lock is never waited for either
+
+struct subject {
+  const arch::registers& from;
+  const stack& s;
+  bool no_table = false;  // a frame was passed that no table describes
+};
+
+bool in_module(unw_word_t address, dl_find_object* found) noexcept {
+  return _dl_find_object(reinterpret_cast<void*>(address), found) == 0;
+}
+
+// --- what libunwind asks us ---
+
+int find_proc_info(unw_addr_space_t space, unw_word_t pc, unw_proc_info_t* info, int whole, void* arg) noexcept {
+  auto& of = *static_cast<subject*>(arg);
+  // .eh_frame_hdr: version 1, three encodings, then a sorted table of pairs (function, its description), each relative
+  // to the header; the linker writes no other kind.
+  struct header {
+    std::uint8_t version, frame_encoding, count_encoding, table_encoding;
+    std::int32_t frame;
+    std::uint32_t count;
+  };
+  dl_find_object found;
+  if (in_module(pc, &found) && found.dlfo_eh_frame) {
+    const auto* h = static_cast<const header*>(found.dlfo_eh_frame);
+    if (h->version == 1 && h->count_encoding == 0x03 && h->table_encoding == 0x3b) {
+      unw_dyn_info_t table{};
+      table.format = UNW_INFO_FORMAT_REMOTE_TABLE;
+      table.start_ip = reinterpret_cast<unw_word_t>(found.dlfo_map_start);
+      table.end_ip = reinterpret_cast<unw_word_t>(found.dlfo_map_end);
+      table.u.rti.segbase = reinterpret_cast<unw_word_t>(h);
+      table.u.rti.table_data = reinterpret_cast<unw_word_t>(h + 1);
+      table.u.rti.table_len = h->count;  // in words, of which each pair is one
+      if (lib.search_table(space, pc, &table, info, whole, arg) == 0) return 0;
+    }
+  }
+  of.no_table = true;  // libunwind goes on by guesses from here
+  return -UNW_ENOINFO;
+}
+void put_unwind_info(unw_addr_space_t, unw_proc_info_t*, void*) noexcept {}
+int no_dynamic_code(unw_addr_space_t, unw_word_t*, void*) noexcept { return -UNW_ENOINFO; }
+
+int access_mem(unw_addr_space_t, unw_word_t address, unw_word_t* value, int write, void* arg) noexcept {
+  const auto& of = *static_cast<subject*>(arg);
+  dl_find_object found;
+  const bool on_stack = address >= of.from.sp() - 128 && of.s.holds(address) && of.s.holds(address + sizeof *value);
+  if (write != 0 || (!on_stack && !in_module(address, &found))) return -UNW_EINVAL;
+  std::memcpy(value, reinterpret_cast<const void*>(address), sizeof *value);
+  return 0;
+}
+int access_reg(unw_addr_space_t, unw_regnum_t n, unw_word_t* value, int write, void* arg) noexcept {
+  if (write != 0 || n < 0 || n >= arch::registers::count) return -UNW_EBADREG;
+  *value = static_cast<subject*>(arg)->from.value[n];
+  return 0;
+}
+int access_fpreg(unw_addr_space_t, unw_regnum_t, unw_fpreg_t*, int, void*) noexcept { return -UNW_EBADREG; }
+int resume(unw_addr_space_t, unw_cursor_t*, void*) noexcept { return -UNW_EINVAL; }
+int no_name(unw_addr_space_t, unw_word_t, char*, std::size_t, unw_word_t*, void*) noexcept { return -UNW_ENOINFO; }
 
 template <class F>
 bool find(void* library, const char* name, F& into) noexcept {
   into = reinterpret_cast<F>(dlsym(library, name));
   return into != nullptr;
-}
-
-void print_name(raw_print& out, const char* name) noexcept {
-  int status = 0;
-  char* plain = abi::__cxa_demangle(name, nullptr, nullptr, &status);
-  out << (plain ? plain : name);
-  std::free(plain);
-}
-
-void print_module(raw_print& out, unw_word_t pc, bool with_offset) noexcept {
-  Dl_info info;
-  if (dladdr(reinterpret_cast<void*>(pc), &info) == 0 || !info.dli_fname) return;
-  const char* slash = std::strrchr(info.dli_fname, '/');
-  const char* name = slash ? slash + 1 : info.dli_fname;
-  if (with_offset)
-    (out << name << "+").hex(pc - reinterpret_cast<std::uintptr_t>(info.dli_fbase));
-  else
-    out << " (" << name << ")";
-}
-
-void print_frame(raw_print& out, int n, unw_cursor_t& at, unw_word_t pc) noexcept {
-  char name[512];
-  unw_word_t offset = 0;
-  out << "    #" << n << " ";
-  out.hex(pc) << " ";
-  // A name that does not fit is cut, which is not an error for us.
-  const int error = lib.get_proc_name(&at, name, sizeof name, &offset);
-  const bool named = error == 0 || error == -UNW_ENOMEM;
-  if (named) {
-    print_name(out, name);
-    (out << "+").hex(offset);
-  }
-  print_module(out, pc, !named);
-  out << "\n";
 }
 
 }  // namespace
@@ -82,31 +105,50 @@ void load_unwinder() noexcept {
   static bool tried = false;
   if (tried) return;
   tried = true;
-  void* library = dlopen("libunwind.so.8", RTLD_LOCAL | RTLD_NOW);
+  void* library = dlopen("libunwind-x86_64.so.8", RTLD_LOCAL | RTLD_NOW);
   if (!library) return;
-  loaded = find(library, "_Ux86_64_getcontext", lib.getcontext) &&
-           find(library, "_ULx86_64_init_local", lib.init_local) && find(library, "_ULx86_64_step", lib.step) &&
-           find(library, "_ULx86_64_get_reg", lib.get_reg) &&
-           find(library, "_ULx86_64_get_proc_name", lib.get_proc_name) &&
-           find(library, "_ULx86_64_is_signal_frame", lib.is_signal_frame) &&
-           find(library, "_ULx86_64_set_caching_policy", lib.set_caching_policy) &&
-           find(library, "_ULx86_64_local_addr_space", lib.space);
-  // The cache is one for all threads, under a lock of its own. For one backtrace before the end it is not worth it.
-  if (loaded) lib.set_caching_policy(*lib.space, UNW_CACHE_NONE);
+  if (!find(library, "_Ux86_64_create_addr_space", lib.create_addr_space) ||
+      !find(library, "_Ux86_64_init_remote", lib.init_remote) || !find(library, "_Ux86_64_step", lib.step) ||
+      !find(library, "_Ux86_64_get_reg", lib.get_reg) ||
+      !find(library, "_Ux86_64_is_signal_frame", lib.is_signal_frame) ||
+      !find(library, "_Ux86_64_set_caching_policy", lib.set_caching_policy) ||
+      !find(library, "_Ux86_64_dwarf_search_unwind_table", lib.search_table))
+    return;
+  static unw_accessors_t ours = {find_proc_info, put_unwind_info, no_dynamic_code, access_mem,
+                                 access_reg,     access_fpreg,    resume,          no_name};
+  lib.space = lib.create_addr_space(&ours, 0);
+  if (!lib.space) return;
+  lib.set_caching_policy(lib.space, UNW_CACHE_NONE);  // modules come and go
+  loaded = true;
 }
 
-bool print_unwound(raw_print& out) noexcept {
-  if (!loaded) return false;
-  unw_context_t here;
+walk_end walk(const arch::registers& from, const stack& s, bool (*visit)(std::uintptr_t, int, void*) noexcept,
+              void* arg) noexcept {
+  if (!loaded || !s.holds(from.sp()) || !one_at_a_time.try_lock()) return walk_end::lost;
+  const std::lock_guard hold(one_at_a_time, std::adopt_lock);
+  subject of{from, s};
   unw_cursor_t at;
-  if (lib.getcontext(&here) != 0 || lib.init_local(&at, &here) != 0) return false;
-  for (int n = 0; n < max_frames && lib.step(&at) > 0; ++n) {
-    unw_word_t pc = 0;
-    if (lib.get_reg(&at, UNW_REG_IP, &pc) != 0 || pc == 0) return n != 0;
-    // The address after a call may lie in the next function; after a signal it is exact.
-    print_frame(out, n, at, lib.is_signal_frame(&at) > 0 ? pc : pc - 1);
+  if (lib.init_remote(&at, lib.space, &of) != 0) return walk_end::lost;
+  // The first frame lies here; its caller is the entry that arch::make has built, which no table describes.
+  const auto bottom = reinterpret_cast<unw_word_t>(s.top()) - 256;
+  unw_word_t pc = from.pc(), sp = from.sp();
+  bool exact = true;  // a return address may lie in the next function; an interrupted one does not
+  for (int n = 0; n < max_frames; ++n) {
+    if (!visit(exact ? pc : pc - 1, n, arg)) return walk_end::cut;
+    exact = lib.is_signal_frame(&at) > 0;
+    const unw_word_t last = sp;
+    const int more = lib.step(&at);
+    if (more <= 0 || of.no_table || lib.get_reg(&at, UNW_X86_64_RIP, &pc) != 0 ||
+        lib.get_reg(&at, UNW_X86_64_RSP, &sp) != 0 || sp <= last || !s.holds(sp))
+      return last >= bottom ? walk_end::bottom : walk_end::lost;
   }
-  return true;
+  return walk_end::lost;
+}
+
+bool outside_libc(const G& g) noexcept {
+  return walk(
+             arch::registers_of_preempted(g.own->stack_top), g.stk,
+             [](std::uintptr_t pc, int, void*) noexcept { return !preempt::in_libc(pc); }, nullptr) == walk_end::bottom;
 }
 
 }  // namespace urge

@@ -1,17 +1,30 @@
 // SPDX-License-Identifier: MIT
-// Backtraces by unwind tables, through code built without frame pointers: by libunwind, where the system has it.
-// Only for a G that may be preempted: libunwind takes the loader's lock, which a stopped G may hold (a backtrace from
-// a handler or from g0 was tried and hung). Everybody else walks frame pointers (backtrace.hpp).
+// The frames of a G by unwind tables, also of one that stands still and of code built without frame pointers; and the
+// question built on them: may a G that a signal has stopped be dropped?
+// libunwind's local mode asks the loader for the tables, under a lock that a stopped G may hold (a backtrace from a
+// handler was tried and hung). Its remote mode leaves all reading to us: tables are found by _dl_find_object, which
+// takes no lock, and memory is read only where it is known to be. So a walk is possible anywhere, in handlers too.
 #pragma once
-#include "base/raw_print.hpp"
+#include "arch/arch.hpp"
+#include "sched/g.hpp"
 
 namespace urge {
 
-// Loads libunwind, once per process. Context: outside a G, in the first run, before any G is.
+// Loads libunwind, once per process. Context: outside a G, before any G is.
 void load_unwinder() noexcept;
 
-// Prints the calling G's frames from its caller on, a line each, with demangled names. False: nothing was printed (no
-// libunwind here, or no way out of the first frame); then frame pointers are what is left. Context: G, preemptible.
-bool print_unwound(raw_print&) noexcept;
+enum class walk_end {
+  bottom,  // the first frame of the G was reached: nothing was missed
+  cut,     // `visit` had seen enough
+  lost     // code without tables, a broken stack, another stack than the G's; or there is no libunwind here
+};
+// Calls visit(pc, n, arg) for each frame, innermost first, until it returns false; `pc` lies inside the instruction
+// that is being executed there. Context: any; one walk at a time, a second one meanwhile is `lost`.
+walk_end walk(const arch::registers& from, const stack&, bool (*visit)(std::uintptr_t pc, int n, void* arg) noexcept,
+              void* arg) noexcept;
+
+// Has the G, which a signal has stopped, no frame of libc, the loader, libstdc++ or the unwinder? Only then may it be
+// dropped: inside, it may hold a lock that the process needs. Answers no when the answer is not sure.
+bool outside_libc(const G&) noexcept;
 
 }  // namespace urge

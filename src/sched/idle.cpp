@@ -75,7 +75,7 @@ P* take_idle_p_locked() noexcept {
   p->link = nullptr;
   sched.n_idle_p.fetch_sub(1, seq_cst);  // [idle_p]
   // The first P that goes to work must have a sysmon that looks.
-  if (sched.sysmon_until.load(seq_cst) == INT64_MAX) call_sysmon();  // [sysmon.until] seq_cst: after n_idle_p
+  if (sched.sysmon_off.load(seq_cst)) call_sysmon();  // [sysmon.off] seq_cst: after n_idle_p
   return p;
 }
 

@@ -48,15 +48,20 @@ void drop_limited(M* m, G* g, void*) noexcept {
   count_end(m, g, detail::outcome::killed);
 }
 
-bool over_limit(const G* g) noexcept { return g->cpu_limit != 0 && g->cpu.load(relaxed) >= g->cpu_limit; }
+// Has the G used up its CPU time, and may it be ended here? Inside libc it may hold a lock: it goes on until it is out
+// of there; one that is still inside a second later stands still for good where it is.
+bool at_its_limit(const G* g) noexcept {
+  if (g->cpu_limit == 0) return false;
+  const std::uint64_t used = g->cpu.load(relaxed);
+  return used >= g->cpu_limit && (hook.may_end(*g) || used - g->cpu_limit >= ns_to_ticks(1'000'000'000));
+}
 
 // A slice that has run out: always to the end of the global queue, so that Ps with many Gs share with those with few.
 void preempt(G* g, std::uint64_t now) noexcept {
   account(g, now);
   set_status(g->status, g_status::running, g_status::preempted);
   g->runnable_since.store(now, relaxed);
-  const bool end = over_limit(g) && hook.may_end(*g);
-  leave_for_next(g, now, {nullptr, end ? drop_limited : publish_global, nullptr});
+  leave_for_next(g, now, {nullptr, at_its_limit(g) ? drop_limited : publish_global, nullptr});
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ struct scheduler {
   options how;
   unsigned procs = 0;
   std::uint64_t quantum = 0;  // ticks
-  std::uint64_t run_id = 0;
+  std::uint32_t run_id = 0;
 
   // --- lock ---
   raw_lock lock;
@@ -50,16 +50,19 @@ struct scheduler {
   atomic<std::uint32_t> need_spinning{0};
   atomic<std::uint64_t> next_id{1};
   atomic<bool> stopping{false};
-  atomic<bool> letting_out{false};     // the end of the run: Gs stopped inside libc run on until they are out
+  // The end of the run: Gs stopped inside libc run on until they are out, at most until this tick. 0: not now
+  atomic<std::uint64_t> let_out_until{0};
   atomic<bool> main_left{false};       // the main G has left by this_g::exit: the run goes on until all have ended
   atomic<std::int64_t> poll_until{0};  // the moment until which one idle M sleeps for the timers; 0: none does
   atomic<M*> poller{nullptr};          // that M
 
   // --- notes to threads above (data below, behaviour above) ---
   atomic<std::uint32_t> sysmon_word{0};  // counts calls; sysmon sleeps on it
-  atomic<std::int64_t> sysmon_until{0};  // when sysmon will look by itself; INT64_MAX: it sleeps until called
+  atomic<std::int64_t> sysmon_until{0};  // when sysmon will look by itself
+  atomic<bool> sysmon_off{false};        // all Ps are idle: it looks at none until called
   atomic<std::uint32_t> maker_word{0};   // counts calls; the maker sleeps on it
   atomic<std::uint32_t> ms_word{0};      // counts ends of Ms; the end of a run sleeps on it
+  atomic<std::uint32_t> runs_over{0};    // the last run whose Ms may end their threads; they sleep on it
 };
 extern scheduler sched;
 extern P all_ps[max_procs];

@@ -174,17 +174,6 @@ const program forks("fork_in_a_g", [] {
   return 0;
 });
 
-const program deadlocks("all_gs_asleep", [] {
-  try {
-    run([] {
-      go({.name = "other"}, [] { chan<int>().send(1); });
-      chan<int>().recv();
-    });
-  } catch (const deadlock& e) {
-    std::printf("deadlock: %s\n", e.what());
-  }
-  return 0;
-});
 const program no_deadlock("asleep_but_a_thread_may_wake_them", [] {
   chan<int> c(1);
   std::thread outside([c]() mutable {

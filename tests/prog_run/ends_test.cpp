@@ -85,15 +85,6 @@ TEST(Ends, ForkAndExecFromAGWork) {
   EXPECT_EQ(r.out, "OK\nend\n");
 }
 
-TEST(Ends, WhenAllGsAreAsleepRunDumpsThemAndThrowsDeadlock) {
-  child_options how;
-  how.limit = std::chrono::seconds(20);
-  const auto r = program("all_gs_asleep", how);
-  EXPECT_FALSE(r.timed_out) << "it hangs";
-  EXPECT_TRUE(says(r.out, "deadlock: ") && says(r.out, "all goroutines are asleep")) << r.out;
-  EXPECT_TRUE(says(r.err, "'main'") && says(r.err, "'other'") && says(r.err, "chan send")) << r.err;
-}
-
 TEST(Ends, ItIsNoDeadlockWhileAThreadMayWakeThem) {
   const auto r = program("asleep_but_a_thread_may_wake_them");
   EXPECT_EQ(r.status, 0) << r.err;

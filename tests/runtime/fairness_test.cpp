@@ -52,7 +52,9 @@ TEST_P(HogFairness, HogsOfAnyKindDoNotKeepThePFromOthers) {
         EXPECT_EQ(spawn([] { return 1; }).join(), 1);
       },
       how());
-  EXPECT_GE(snapshot().preempts_async, 1u);
+  if (GetParam().procs < 4) {
+    EXPECT_GE(snapshot().preempts_async, 1u);  // four Ps have room for all
+  }
 }
 
 TEST_P(HogFairness, ManyHogsAllMakeProgressAgainAndAgain) {

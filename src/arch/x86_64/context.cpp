@@ -5,6 +5,7 @@
 //   address
 #include <cpuid.h>
 #include <sys/auxv.h>
+#include <ucontext.h>
 
 #include "arch/arch.hpp"
 #include "base/os.hpp"
@@ -48,21 +49,56 @@ void init() noexcept {
 
 std::size_t extended_state_bytes() noexcept { return state_bytes; }
 
-frame suspended_frame(context at) noexcept {
-  const auto* word = static_cast<const std::uintptr_t*>(at);
-  return {word[8], reinterpret_cast<std::uintptr_t>(word + 9), word[7]};
-}
-frame interrupted_frame(const char* save_top) noexcept {
-  // See the frame drawn in async_preempt.S: two words and the pushed pc on the interrupted stack, rbp on this one.
-  const auto* top = reinterpret_cast<const std::uintptr_t*>(save_top);
-  const auto* pushed = reinterpret_cast<const std::uintptr_t*>(top[-1]);
-  return {pushed[2], top[-1] + 3 * 8 + red_zone, top[-2]};
-}
-frame this_frame() noexcept {
-  const auto fp = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
-  return {reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)), fp, *reinterpret_cast<std::uintptr_t*>(fp)};
+namespace {
+enum dwarf { rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15, rip };
 }
 
+registers registers_of(context at) noexcept {
+  const auto* word = static_cast<const std::uintptr_t*>(at);
+  registers r;
+  r.value[r12] = word[2], r.value[r13] = word[3], r.value[r14] = word[4], r.value[r15] = word[5];
+  r.value[rbx] = word[6], r.value[rbp] = word[7], r.value[rip] = word[8];
+  r.value[rsp] = reinterpret_cast<std::uintptr_t>(word + 9);
+  return r;
+}
+
+registers registers_of_preempted(const char* save_top) noexcept {
+  // The frame drawn in async_preempt.S: rax, flags and the pushed pc on the interrupted stack, the rest on this one.
+  const auto* top = reinterpret_cast<const std::uintptr_t*>(save_top);
+  const auto* left = reinterpret_cast<const std::uintptr_t*>(top[-1]);
+  registers r;
+  r.value[rax] = left[0];
+  r.value[rip] = left[2];
+  r.value[rsp] = top[-1] + 3 * 8 + red_zone;
+  int at = -2;
+  for (const dwarf saved : {rbp, rbx, rcx, rdx, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15})
+    r.value[saved] = top[at--];
+  return r;
+}
+
+registers registers_of_signal(const void* uc) noexcept {
+  const auto& from = static_cast<const ucontext_t*>(uc)->uc_mcontext.gregs;
+  constexpr int order[registers::count] = {REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI,
+                                           REG_RBP, REG_RSP, REG_R8,  REG_R9,  REG_R10, REG_R11,
+                                           REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP};
+  registers r;
+  for (int i = 0; i < registers::count; ++i) r.value[i] = static_cast<std::uintptr_t>(from[order[i]]);
+  return r;
+}
+
+[[gnu::naked]] void store_registers(std::uintptr_t*) noexcept {
+  asm("movq %rbx, 24(%rdi)\n\t"
+      "movq %rbp, 48(%rdi)\n\t"
+      "leaq 8(%rsp), %rax\n\t"
+      "movq %rax, 56(%rdi)\n\t"
+      "movq %r12, 96(%rdi)\n\t"
+      "movq %r13, 104(%rdi)\n\t"
+      "movq %r14, 112(%rdi)\n\t"
+      "movq %r15, 120(%rdi)\n\t"
+      "movq (%rsp), %rax\n\t"
+      "movq %rax, 128(%rdi)\n\t"
+      "ret");
+}
 std::uintptr_t thread_base() noexcept {
   // The first word of a TLS block points at itself: that is the ABI.
   std::uintptr_t base;

@@ -23,9 +23,6 @@ std::uintptr_t interrupted_pc(const void* uc) noexcept {
 std::uintptr_t interrupted_sp(const void* uc) noexcept {
   return static_cast<std::uintptr_t>(of(uc).uc_mcontext.gregs[REG_RSP]);
 }
-std::uintptr_t interrupted_fp(const void* uc) noexcept {
-  return static_cast<std::uintptr_t>(of(uc).uc_mcontext.gregs[REG_RBP]);
-}
 std::uint64_t interrupted_sigmask(const void* uc) noexcept {
   std::uint64_t mask;
   __builtin_memcpy(&mask, &of(uc).uc_sigmask, sizeof mask);  // the kernel's mask is the first 64 bits of libc's
