@@ -11,7 +11,7 @@
 
 namespace urge::arch {
 
-// --- context: Boost.Context's fcontext, whose symbols these are ---
+// --- context: made by Boost.Context's make_fcontext; urge_jump is jump_fcontext with returns that are predicted ---
 using context = void*;
 struct transfer {
   context from;  // the context that jumped here; good for one jump back
@@ -19,12 +19,12 @@ struct transfer {
 };
 extern "C" {
 context make_fcontext(void* stack_top, std::size_t size, void (*entry)(transfer));
-transfer jump_fcontext(context to, void* data);
+transfer urge_jump(context to, void* data);
 }
 inline context make(void* stack_top, std::size_t size, void (*entry)(transfer)) noexcept {
   return make_fcontext(stack_top, size, entry);
 }
-inline transfer jump(context to, void* data) noexcept { return jump_fcontext(to, data); }
+inline transfer jump(context to, void* data) noexcept { return urge_jump(to, data); }
 
 // What unwinding starts from, by the numbers of the DWARF tables. A register that nobody has saved is 0.
 struct registers {

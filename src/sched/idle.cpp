@@ -34,7 +34,7 @@ void put_global(gqueue& batch) noexcept {
 void put_local(P* p, G* g, bool next) noexcept {
   if (sched.how.model == sched_model::gm) return put_global(g);
   if (next) {
-    g = p->runnext.exchange(g, acq_rel);  // [runnext] release: the G
+    g = p->swap_runnext(g, sched.procs == 1);
     if (!g) return;
   }
   if (p->queue.put(g)) return;

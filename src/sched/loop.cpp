@@ -85,7 +85,7 @@ G* steal_work(M* m, bool& timers_ran) noexcept {
         const std::int64_t now = monotonic_ns();
         if (victim->clock.next_when.load(relaxed) <= now && victim->clock.run(now) != 0) {
           timers_ran = true;
-          if (G* g = p->runnext.exchange(nullptr, acq_rel)) return g;  // [runnext] acquire: the G
+          if (G* g = p->swap_runnext(nullptr, sched.procs == 1)) return g;
         }
       }
       if (victim->status.load(relaxed) == p_status::idle) continue;
@@ -172,13 +172,12 @@ picked pick_next(M* m) noexcept {
     // A slice that has run out ends a chain of inheritances too: without this, Gs that spawn each other through
     // `runnext` would keep the rest waiting for ever (golang/go#52934). The heir goes behind the others.
     if (p->preempt_wanted())
-      if (G* heir = p->runnext.exchange(nullptr, acq_rel)) put_local(p, heir, false);  // [runnext] acquire: the G
+      if (G* heir = p->swap_runnext(nullptr, sched.procs == 1)) put_local(p, heir, false);
     if (p->schedtick.load(relaxed) % global_interval == 0)
       if (G* g = get_global(p, 1)) return {g, false};
   }
   if (p->runnext.load(relaxed)) {
-    if (G* g = p->runnext.exchange(nullptr, acq_rel))
-      return {g, true};  // [runnext] acquire: the G; a thief may have been quicker
+    if (G* g = p->swap_runnext(nullptr, sched.procs == 1)) return {g, true};  // else a thief has been quicker
   }
   if (G* g = p->queue.get(sched.procs == 1)) return {g, false};
   return {get_global(p, 0), false};

@@ -45,6 +45,14 @@ struct alignas(64) P {
   runq queue;
   timers clock;
 
+  // Context: the owner. Returns what was there. `alone`: there is no other P, so nobody steals, and a store will do.
+  G* swap_runnext(G* g, bool alone) noexcept {
+    if (!alone) return runnext.exchange(g, acq_rel);  // [runnext] release: the new G; acquire: the old one
+    G* old = runnext.load(relaxed);
+    runnext.store(g, relaxed);
+    return old;
+  }
+
   // The slice numbers skip 0, which is "no request".
   bool preempt_wanted() const noexcept { return request.load(relaxed) == schedtick.load(relaxed); }
 };

@@ -42,7 +42,8 @@ class task {
   virtual void invoke() = 0;  // on the G; leaves the result behind
   void hold() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
   void drop() noexcept {
-    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    // The only handle has nobody to agree with.
+    if (refs_.load(std::memory_order_acquire) == 1 || refs_.fetch_sub(1, std::memory_order_acq_rel) == 1)
       delete this;  // [task.refs] release and acquire: all uses before the end
   }
 
