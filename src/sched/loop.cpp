@@ -170,9 +170,15 @@ picked pick_next(M* m) noexcept {
   if (gm()) return {get_global(p, 1), false};
   if (p->schedtick.load(relaxed) % global_interval == 0 || p->preempt_wanted()) {
     // A slice that has run out ends a chain of inheritances too: without this, Gs that spawn each other through
-    // `runnext` would keep the rest waiting for ever (golang/go#52934). The heir goes behind the others.
-    if (p->preempt_wanted())
-      if (G* heir = p->runnext.exchange(nullptr, acq_rel)) put_local(p, heir, false);  // [runnext] acquire: the G
+    // `runnext` would keep the rest waiting for ever (golang/go#52934). The heir goes behind the others, those of all
+    // Ps as after any slice: at the end of this P's queue it would come before the G whose slice it was, and if no G of
+    // the chain gets to its end within a slice, they would pile up in the global queue.
+    if (p->preempt_wanted()) {
+      if (G* heir = p->runnext.exchange(nullptr, acq_rel)) {  // [runnext] acquire: the G
+        put_global(heir);
+        wake_p();
+      }
+    }
     if (p->schedtick.load(relaxed) % global_interval == 0)
       if (G* g = get_global(p, 1)) return {g, false};
   }
