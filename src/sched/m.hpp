@@ -39,6 +39,7 @@ struct M {
   std::uint64_t sigmask = 0;         // the thread's own
   char* alt_stack = nullptr;         // alt_stack_bytes, mapped
   void* fiber = nullptr;             // ThreadSanitizer's, in its build
+  void* spare_fibers = nullptr;      // likewise: see sched/sanitizer.hpp
   void* fake_stack = nullptr;        // AddressSanitizer's: g0's
   const void* g0_low = nullptr;
   std::size_t g0_size = 0;

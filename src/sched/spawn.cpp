@@ -139,7 +139,7 @@ G* new_g(detail::task* job, const go_options& how, P* p) noexcept {
 }
 
 void release_g(M* m, G* g) noexcept {
-  sanitizer::ended(g);
+  sanitizer::ended(m, g);
   P* p = m->p;
   if (g->weight > 4 && !g->orphan) {  // an orphan was counted in a run that is over
     std::lock_guard hold(sched.lock);
