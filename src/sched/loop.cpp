@@ -28,8 +28,9 @@ G* get_global_locked(P* p, std::uint64_t max) noexcept {
   std::uint64_t taken = 1;
   for (; taken < share; ++taken) {
     G* g = sched.queue.first;
+    G* rest = g->link;  // read before a thief can have it
     if (!p->queue.put(g)) break;
-    sched.queue.first = g->link, --sched.queue.n;
+    sched.queue.first = rest, --sched.queue.n;
     if (!sched.queue.first) sched.queue.last = nullptr;
   }
   add_own(p->count.global_gets, taken);
