@@ -54,7 +54,7 @@ struct G {
   std::uint64_t sigmask = 0;  // at its last stop by signal, or as it set it itself
   bool has_sigmask = false;   // it has set one: that goes with it
   bool stopped_by_signal = false;
-  bool orphan = false;  // given up in a system call at the end of its run
+  atomic<bool> orphan{false};  // given up in a system call at the end of its run; set by both sides, relaxed
 
   // --- set at its start, const until its end ---
   std::uint64_t id = 0;
