@@ -43,7 +43,8 @@ int signal_to_hold_off() noexcept {
   return s ? s : SIGURG;
 }
 
-int set_action(int signal, const struct sigaction* act, struct sigaction* old) noexcept {
+// A sanitizer stands before libc itself: there nothing calls these two.
+[[maybe_unused]] int set_action(int signal, const struct sigaction* act, struct sigaction* old) noexcept {
   if (signal <= 0 || signal >= _NSIG) return __sigaction(signal, act, old);
   // [signal.installed] acquire: the signal's number and its owner's action
   if (shared.installed.load(acquire) && signal == shared.signal.load(relaxed)) {
@@ -84,7 +85,7 @@ void hold_off_in_handlers() noexcept {
 
 namespace {
 
-int set_mask(int how, const sigset_t* set, sigset_t* old) noexcept {
+[[maybe_unused]] int set_mask(int how, const sigset_t* set, sigset_t* old) noexcept {
   std::uint64_t wanted = 0;
   if (set) {
     __builtin_memcpy(&wanted, set, sizeof wanted);

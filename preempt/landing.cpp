@@ -111,7 +111,7 @@ void m_stop(M& m) noexcept {
   m.loan = m.next_loan = nullptr;
   m.bound.store(nullptr, relaxed);
   urge_tls = {nullptr, nullptr};
-  m.fiber = nullptr;
+  sanitizer::m_stops(m);
 }
 
 std::uint64_t deferred(defer_reason why) noexcept {

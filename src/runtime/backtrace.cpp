@@ -27,8 +27,12 @@ void print_frame(raw_print& out, int n, std::uintptr_t pc, names how) noexcept {
   out << "\n";
 }
 
+// A dump looks at Gs that go on meanwhile: descriptors and stacks are never given back, each word of a descriptor is
+// read once, and frames are followed upwards inside one stack only. So what it reads may be out of date, or be no
+// frame at all, and is still there.
 // Frame pointers, as long as they climb inside the stack: what is left where a table is missing.
-void print_chain(raw_print& out, const arch::registers& at, const stack& s, names how) noexcept {
+__attribute__((no_sanitize("thread", "address"))) void print_chain(raw_print& out, const arch::registers& at,
+                                                                   const stack& s, names how) noexcept {
   print_frame(out, 0, at.pc(), how);
   std::uintptr_t fp = at.fp(), last = at.sp();
   for (int n = 1; n < max_frames; ++n) {
@@ -62,7 +66,8 @@ void print_backtrace(raw_print& out, const arch::registers& at, const stack& s, 
 
 namespace {
 
-void print_g(raw_print& out, const G& g, const G* self) noexcept {
+// As above.
+__attribute__((no_sanitize("thread", "address"))) void print_g(raw_print& out, const G& g, const G* self) noexcept {
   const g_status s = g.status.load(acquire);  // [g.status] acquire: the saved context
   if (s == g_status::idle || s == g_status::dead) return;
   out << "goroutine " << g.id << " [" << name_of(s);
@@ -71,17 +76,22 @@ void print_g(raw_print& out, const G& g, const G* self) noexcept {
     out << ticks_to_ns(ticks() - g.waiting_since.load(relaxed)) / 1'000'000 << " ms";
   }
   out << "]";
-  if (g.name[0]) out << " '" << g.called() << "'";
+  char name[sizeof g.name] = {};
+  for (std::size_t i = 0; i + 1 < sizeof name && g.name[i]; ++i) name[i] = g.name[i];
+  if (name[0]) out << " '" << std::string_view(name) << "'";
   out << ":\n";
   if (&g == self) return print_backtrace(out, arch::registers_here(), g.stk);
+  const identity* const own = g.own;
+  const arch::context context = g.context;
+  const stack stk = g.stk;
   if (s == g_status::running || s == g_status::syscall) {
     out << "    on a thread; its stack is in use\n";
-  } else if (!g.context) {
+  } else if (!context) {
     out << "    not started\n";
-  } else if (g.stopped_by_signal && g.own) {
-    print_backtrace(out, arch::registers_of_preempted(g.own->stack_top), g.stk);
+  } else if (g.stopped_by_signal && own) {
+    print_backtrace(out, arch::registers_of_preempted(own->stack_top), stk);
   } else {
-    print_backtrace(out, arch::registers_of(g.context), g.stk);
+    print_backtrace(out, arch::registers_of(context), stk);
   }
 }
 

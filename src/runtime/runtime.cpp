@@ -42,7 +42,8 @@ bool may_end(const G& g) noexcept { return g.stopped_by_signal ? outside_libc(g)
 void prepare(const options& how) {
   arch::init();
   calibrate_clock();
-  hook = {m_start, m_stop, identity_free, may_end};
+  // Once: an M of an earlier run, back from its system call, may be calling one.
+  if (!hook.m_start) hook = {m_start, m_stop, identity_free, may_end};
   fatal_dump = dump_all;
   sched.how = how;
   sched.how.stack_size = page_round(how.stack_size);
@@ -141,9 +142,11 @@ void orphan_ms() noexcept {
   std::lock_guard hold(sched.lock);
   for (M** at = &sched.all_ms; *at;) {
     M* m = *at;
-    std::uint32_t inside = 1;
-    if (m->in_syscall.compare_exchange_strong(inside, 2, acq_rel, relaxed)) {  // [in_syscall] one of us two has it
-      m->g->orphan = true;
+    // The word says whose system call it is: m->g is the M's own again as soon as it is back.
+    std::uintptr_t inside = m->in_syscall.load(relaxed);
+    if (inside != 0 && m->in_syscall.compare_exchange_strong(inside, inside | M::given_up, acq_rel,
+                                                             relaxed)) {  // [in_syscall] one of us two has it
+      reinterpret_cast<G*>(inside)->orphan.store(true, relaxed);
       *at = m->next_all;
       --sched.n_ms, ++sched.n_ended;
     } else {
@@ -207,7 +210,7 @@ void abandon(G& g) noexcept {
   const g_status s = g.status.load(relaxed);
   const bool killed = s == g_status::dead && g.job;  // ended by its limit: kept until now
   if (s == g_status::idle || (s == g_status::dead && !killed)) return;
-  if (g.orphan) {
+  if (g.orphan.load(relaxed)) {
     // Its M frees it, some day, perhaps in a later run.
     if (!g.job) return;
     ++n_abandoned;

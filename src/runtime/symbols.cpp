@@ -23,9 +23,9 @@ namespace {
 struct module {
   std::uintptr_t base = 0, low = 0, high = 0;
   char path[256] = {};
-  const char* file = nullptr;  // the mapped file; maps_lock
+  atomic<const char*> file{nullptr};  // the mapped file, once there is one; written under maps_lock, after bytes
   std::size_t bytes = 0;
-  bool tried = false;
+  bool tried = false;  // maps_lock
 };
 constexpr std::size_t max_modules = 128;
 module modules[max_modules];
@@ -35,9 +35,10 @@ raw_lock maps_lock;
 int add(dl_phdr_info* info, std::size_t, void*) {
   if (n_modules == max_modules) return 1;
   module& m = modules[n_modules];
-  m = {};
+  m.path[0] = 0, m.path[sizeof m.path - 1] = 0;
+  m.file.store(nullptr, relaxed), m.bytes = 0, m.tried = false;
   m.base = info->dlpi_addr;
-  m.low = UINTPTR_MAX;
+  m.low = UINTPTR_MAX, m.high = 0;
   for (int i = 0; i < info->dlpi_phnum; ++i) {
     const auto& h = info->dlpi_phdr[i];
     if (h.p_type != PT_LOAD) continue;
@@ -63,29 +64,32 @@ void map_file(module& m) noexcept {
   if (os::syscall6(SYS_fstat, fd, reinterpret_cast<long>(&st)) == 0 &&
       st.st_size > static_cast<off_t>(sizeof(Elf64_Ehdr))) {
     void* map = reinterpret_cast<void*>(os::syscall6(SYS_mmap, 0, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0));
-    if (!os::failed(map)) m.file = static_cast<const char*>(map), m.bytes = static_cast<std::size_t>(st.st_size);
+    if (!os::failed(map)) {
+      m.bytes = static_cast<std::size_t>(st.st_size);
+      m.file.store(static_cast<const char*>(map), release);  // [symbols.file] release: bytes
+    }
   }
   os::syscall6(SYS_close, fd);
 }
 
 // The function that holds `at` (an address of the file's own), by .symtab, or .dynsym where that is stripped.
-const char* find_function(const module& m, std::uintptr_t at, std::uintptr_t& offset) noexcept {
-  const auto& header = *reinterpret_cast<const Elf64_Ehdr*>(m.file);
+const char* find_function(const module& m, const char* file, std::uintptr_t at, std::uintptr_t& offset) noexcept {
+  const auto& header = *reinterpret_cast<const Elf64_Ehdr*>(file);
   if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return nullptr;
   if (header.e_shoff + std::uint64_t{header.e_shnum} * sizeof(Elf64_Shdr) > m.bytes) return nullptr;
-  const auto* sections = reinterpret_cast<const Elf64_Shdr*>(m.file + header.e_shoff);
+  const auto* sections = reinterpret_cast<const Elf64_Shdr*>(file + header.e_shoff);
   for (const unsigned wanted : {unsigned{SHT_SYMTAB}, unsigned{SHT_DYNSYM}}) {
     for (unsigned i = 0; i < header.e_shnum; ++i) {
       const Elf64_Shdr& s = sections[i];
       if (s.sh_type != wanted || s.sh_link >= header.e_shnum || s.sh_offset + s.sh_size > m.bytes) continue;
-      const auto* symbols = reinterpret_cast<const Elf64_Sym*>(m.file + s.sh_offset);
+      const auto* symbols = reinterpret_cast<const Elf64_Sym*>(file + s.sh_offset);
       const Elf64_Shdr& strings = sections[s.sh_link];
       for (std::size_t k = 0; k < s.sh_size / sizeof(Elf64_Sym); ++k) {
         const Elf64_Sym& y = symbols[k];
         if (ELF64_ST_TYPE(y.st_info) != STT_FUNC || at < y.st_value || at >= y.st_value + y.st_size) continue;
         if (y.st_name >= strings.sh_size || strings.sh_offset + strings.sh_size > m.bytes) continue;
         offset = at - y.st_value;
-        return m.file + strings.sh_offset + y.st_name;
+        return file + strings.sh_offset + y.st_name;
       }
     }
   }
@@ -111,7 +115,8 @@ void print_symbol(raw_print& out, std::uintptr_t pc, names how) noexcept {
       maps_lock.unlock();
     }
     std::uintptr_t offset = 0;
-    if (const char* function = m.file ? find_function(m, pc - m.base, offset) : nullptr) {
+    const char* file = m.file.load(acquire);  // [symbols.file] acquire: bytes
+    if (const char* function = file ? find_function(m, file, pc - m.base, offset) : nullptr) {
       char* plain = how == names::source ? abi::__cxa_demangle(function, nullptr, nullptr, nullptr) : nullptr;
       out << (plain ? plain : function) << "+";
       std::free(plain);

@@ -47,7 +47,7 @@ void start_g(task* job, const go_options& how) {
 
 void join_task(task& t) {
   G* g = enter("urge::join_handle::join");
-  if (t.g == g) {
+  if (g->job == &t) {
     leave(g);
     throw std::logic_error("urge::join_handle::join: a G cannot wait for its own end");
   }

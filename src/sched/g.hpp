@@ -54,7 +54,7 @@ struct G {
   std::uint64_t sigmask = 0;  // at its last stop by signal, or as it set it itself
   bool has_sigmask = false;   // it has set one: that goes with it
   bool stopped_by_signal = false;
-  bool orphan = false;  // given up in a system call at the end of its run
+  atomic<bool> orphan{false};  // given up in a system call at the end of its run; set by both sides, relaxed
 
   // --- set at its start, const until its end ---
   std::uint64_t id = 0;
@@ -73,8 +73,10 @@ struct G {
   atomic<std::uint64_t> waiting_since{0};    // tick
   atomic<wait_record*> waiting_on{nullptr};  // what it waits on: for the end of a run, and dumps
 
-  void* fiber = nullptr;       // ThreadSanitizer's, in its build
-  void* fake_stack = nullptr;  // AddressSanitizer's, in its build
+  void* fiber = nullptr;        // ThreadSanitizer's, in its build
+  unsigned fiber_ends = 0;      // Gs that have ended on that fiber
+  bool ends_by_itself = false;  // the G is in its last switch, in that build
+  void* fake_stack = nullptr;   // AddressSanitizer's, in its build
 
   std::string_view called() const noexcept { return name; }
 };

@@ -28,8 +28,9 @@ G* get_global_locked(P* p, std::uint64_t max) noexcept {
   std::uint64_t taken = 1;
   for (; taken < share; ++taken) {
     G* g = sched.queue.first;
+    G* rest = g->link;  // read before a thief can have it
     if (!p->queue.put(g)) break;
-    sched.queue.first = g->link, --sched.queue.n;
+    sched.queue.first = rest, --sched.queue.n;
     if (!sched.queue.first) sched.queue.last = nullptr;
   }
   add_own(p->count.global_gets, taken);
@@ -170,9 +171,15 @@ picked pick_next(M* m) noexcept {
   if (gm()) return {get_global(p, 1), false};
   if (p->schedtick.load(relaxed) % global_interval == 0 || p->preempt_wanted()) {
     // A slice that has run out ends a chain of inheritances too: without this, Gs that spawn each other through
-    // `runnext` would keep the rest waiting for ever (golang/go#52934). The heir goes behind the others.
-    if (p->preempt_wanted())
-      if (G* heir = p->swap_runnext(nullptr, sched.procs == 1)) put_local(p, heir, false);
+    // `runnext` would keep the rest waiting for ever (golang/go#52934). The heir goes behind the others, those of all
+    // Ps as after any slice: at the end of this P's queue it would come before the G whose slice it was, and if no G of
+    // the chain gets to its end within a slice, they would pile up in the global queue.
+    if (p->preempt_wanted()) {
+      if (G* heir = p->swap_runnext(nullptr, sched.procs == 1)) {
+        put_global(heir);
+        wake_p();
+      }
+    }
     if (p->schedtick.load(relaxed) % global_interval == 0)
       if (G* g = get_global(p, 1)) return {g, false};
   }

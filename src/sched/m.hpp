@@ -39,6 +39,7 @@ struct M {
   std::uint64_t sigmask = 0;         // the thread's own
   char* alt_stack = nullptr;         // alt_stack_bytes, mapped
   void* fiber = nullptr;             // ThreadSanitizer's, in its build
+  void* spare_fibers = nullptr;      // likewise: see sched/sanitizer.hpp
   void* fake_stack = nullptr;        // AddressSanitizer's: g0's
   const void* g0_low = nullptr;
   std::size_t g0_size = 0;
@@ -51,9 +52,10 @@ struct M {
   bool orphan = false;  // the M itself: its run has ended meanwhile, it ends by itself
   note park;
 
-  // --- system calls: 1 by the M as it enters one; swapped to 0 by the M as it leaves, or to 2 by the end of the run,
-  // which waits no longer for it ---
-  atomic<std::uint32_t> in_syscall{0};
+  // --- system calls: its G, by the M as it enters one; swapped to null by the M as it leaves; the lowest bit is set by
+  // the end of the run, which waits no longer for it ---
+  atomic<std::uintptr_t> in_syscall{0};
+  static constexpr std::uintptr_t given_up = 1;
 
   // --- signal: shared with the handler on this thread, and with sysmon ---
   atomic<int> tid{0};                       // written by the M; 0: ended or not begun

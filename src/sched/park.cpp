@@ -128,6 +128,7 @@ void free_after_switch(M* m, G* g, void*) noexcept { release_g(m, g); }
 
 void end_g(G* g) noexcept {
   set_status(g->status, g_status::running, g_status::dead);
+  sanitizer::ending(g);
   leave_for_next(g, ticks(), {nullptr, free_after_switch, nullptr});
   __builtin_unreachable();
 }

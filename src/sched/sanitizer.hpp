@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT
 // What the sanitizers must be told at a switch. Under them no G is stopped by signal and no G has an identity of its
-// own: both keep state behind the thread base.
+// own: both keep state behind the thread base. All of it is inlined into the switch: ThreadSanitizer counts entries and
+// returns of functions per fiber, and a function that changes the fiber would be entered on one and left on another.
 #pragma once
+#include <new>
+#include <utility>
+
+#include "base/os.hpp"
 #include "sched/g.hpp"
 #include "sched/m.hpp"
 
@@ -17,6 +22,7 @@
 #endif
 
 #if URGE_ASAN
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #elif URGE_TSAN
 #include <sanitizer/tsan_interface.h>
@@ -27,7 +33,7 @@ namespace urge::sanitizer {
 inline constexpr bool on = URGE_ASAN || URGE_TSAN;
 
 #if URGE_ASAN
-inline void leaving(M* m, G* prev, G* next) noexcept {
+[[gnu::always_inline]] inline void leaving(M* m, G* prev, G* next) noexcept {
   // A G that will never be back gives its fake stack up.
   void** keep = !prev ? &m->fake_stack : prev->status.load(relaxed) == g_status::dead ? nullptr : &prev->fake_stack;
   if (next)
@@ -35,32 +41,86 @@ inline void leaving(M* m, G* prev, G* next) noexcept {
   else
     __sanitizer_start_switch_fiber(keep, m->g0_low, m->g0_size);
 }
-inline void arrived(M* m, G* prev) noexcept {
+[[gnu::always_inline]] inline void arrived(M* m, G* prev) noexcept {
   const void* low;
   std::size_t size;
   __sanitizer_finish_switch_fiber(m->g ? m->g->fake_stack : m->fake_stack, &low, &size);
   if (!prev) m->g0_low = low, m->g0_size = size;
 }
 #elif URGE_TSAN
-inline void leaving(M* m, G*, G* next) noexcept {
-  if (!m->fiber) m->fiber = __tsan_get_current_fiber();
-  if (next && !next->fiber) next->fiber = __tsan_create_fiber(0);
-  // No ordering by the switch itself: what one G may see of another goes through the queues' atomics.
-  __tsan_switch_to_fiber(next ? next->fiber : m->fiber, __tsan_switch_to_fiber_no_sync);
+// To make a fiber is to clear 800 KB. So an M keeps those of Gs that have ended on it for Gs that start on it: what
+// these see of each other by that is true, it is the order in which one thread did them.
+struct spare_fibers {
+  static constexpr unsigned max = 64;
+  unsigned n = 0;
+  struct {
+    void* fiber;
+    unsigned ends;
+  } kept[max];
+};
+// An end leaves the frames that it is in counted as entered, on a stack of 64 K entries: so not for ever.
+inline constexpr unsigned max_ends = 1000;
+
+inline void give_fiber(M* m, G* g) noexcept {
+  auto* spare = static_cast<spare_fibers*>(m->spare_fibers);
+  if (spare && spare->n != 0) {
+    const auto [fiber, ends] = spare->kept[--spare->n];
+    g->fiber = fiber, g->fiber_ends = ends;
+  } else {
+    g->fiber = __tsan_create_fiber(0), g->fiber_ends = 0;
+  }
 }
-inline void arrived(M*, G*) noexcept {}
+
+[[gnu::always_inline]] inline void leaving(M* m, G*, G* next) noexcept {
+  if (!m->fiber) m->fiber = __tsan_get_current_fiber();
+  if (next && !next->fiber) give_fiber(m, next);
+  // Ordered (flag 0): both sides of a switch are one kernel thread, and what is the M's goes from one to the other.
+  __tsan_switch_to_fiber(next ? next->fiber : m->fiber, 0);
+}
+[[gnu::always_inline]] inline void arrived(M*, G*) noexcept {}
 #else
-inline void leaving(M*, G*, G*) noexcept {}
-inline void arrived(M*, G*) noexcept {}
+[[gnu::always_inline]] inline void leaving(M*, G*, G*) noexcept {}
+[[gnu::always_inline]] inline void arrived(M*, G*) noexcept {}
 #endif
 
-inline void ended([[maybe_unused]] G* g) noexcept {
+// A G ends by itself, and its switch away is next. Context: that G.
+inline void ending([[maybe_unused]] G* g) noexcept {
 #if URGE_TSAN
-  if (g->fiber) __tsan_destroy_fiber(g->fiber);
-  g->fiber = nullptr;
+  g->ends_by_itself = true;
+#endif
+}
+
+// It is gone, however it ended. Context: whoever frees it, with its M.
+inline void ended([[maybe_unused]] M* m, [[maybe_unused]] G* g) noexcept {
+#if URGE_TSAN
+  void* const fiber = std::exchange(g->fiber, nullptr);
+  // Left anywhere else, it may be deep in calls.
+  const bool clean = std::exchange(g->ends_by_itself, false) && g->fiber_ends + 1 < max_ends;
+  if (!fiber) return;
+  if (clean && !m->spare_fibers) {
+    void* map = os::map(sizeof(spare_fibers), false);
+    if (!os::failed(map)) m->spare_fibers = new (map) spare_fibers;
+  }
+  auto* spare = static_cast<spare_fibers*>(m->spare_fibers);
+  if (clean && spare && spare->n < spare_fibers::max)
+    spare->kept[spare->n++] = {fiber, g->fiber_ends + 1};
+  else
+    __tsan_destroy_fiber(fiber);
 #endif
 #if URGE_ASAN
   g->fake_stack = nullptr;
+  // The frames that it is left in never return: their red zones would lie on under the stack's next G.
+  if (const char* sp = static_cast<const char*>(g->context))
+    __asan_unpoison_memory_region(sp, static_cast<std::size_t>(g->stk.top() - sp));
+#endif
+}
+
+// The M's thread ends. Context: that thread.
+inline void m_stops([[maybe_unused]] M& m) noexcept {
+#if URGE_TSAN
+  m.fiber = nullptr;
+  if (auto* spare = static_cast<spare_fibers*>(m.spare_fibers))
+    while (spare->n != 0) __tsan_destroy_fiber(spare->kept[--spare->n].fiber);
 #endif
 }
 

@@ -115,7 +115,8 @@ G* new_g(detail::task* job, const go_options& how, P* p) noexcept {
   g->own = nullptr;
   g->eh = {};
   g->job = job;
-  g->stopped_by_signal = g->orphan = g->has_sigmask = false;
+  g->stopped_by_signal = g->has_sigmask = false;
+  g->orphan.store(false, relaxed);
   g->stack_size = how.stack_size ? how.stack_size : sched.how.stack_size;
   g->weight = how.weight;
   g->cpu_limit = how.cpu_limit.count() > 0 ? ns_to_ticks(how.cpu_limit.count()) : 0;
@@ -139,9 +140,9 @@ G* new_g(detail::task* job, const go_options& how, P* p) noexcept {
 }
 
 void release_g(M* m, G* g) noexcept {
-  sanitizer::ended(g);
+  sanitizer::ended(m, g);
   P* p = m->p;
-  if (g->weight > 4 && !g->orphan) {  // an orphan was counted in a run that is over
+  if (g->weight > 4 && !g->orphan.load(relaxed)) {  // an orphan was counted in a run that is over
     std::lock_guard hold(sched.lock);
     count_weight_locked(g->weight, -1);
   }

@@ -28,7 +28,7 @@ void enter_syscall(G* g) noexcept {
   const bool others = work_waits_for(*p);
   set_status(g->status, g_status::running, g_status::syscall);
   m->old_p = p;
-  m->in_syscall.store(1, release);  // [in_syscall] release: the G's state
+  m->in_syscall.store(reinterpret_cast<std::uintptr_t>(g), release);  // [in_syscall] release: the G's state
   m->p = nullptr;
   p->m.store(nullptr, relaxed);
   p->status.store(p_status::syscall, seq_cst);  // [p.status] release: all that the P's next owner needs
@@ -39,8 +39,9 @@ void enter_syscall(G* g) noexcept {
 
 void exit_syscall(G* g) noexcept {
   M* m = g->m;
-  if (m->in_syscall.exchange(0, acq_rel) == 2) {  // [in_syscall] acquire: the run has given us up
+  if (m->in_syscall.exchange(0, acq_rel) & M::given_up) {  // [in_syscall] acquire: the run has given us up
     m->orphan = true;
+    g->orphan.store(true, relaxed);
     switch_to(m, g, nullptr, {nullptr, drop_orphan, nullptr});
   }
   P* p = m->old_p;

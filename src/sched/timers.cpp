@@ -67,7 +67,8 @@ bool timers::add(timer_node* t) noexcept {
   return true;
 }
 
-void timers::remove_locked(timer_node* t) noexcept {
+// `then` at once: remove_timer looks without the lock, and one that is about to fire must not seem idle on the way.
+void timers::remove_locked(timer_node* t, timer_node::state then) noexcept {
   timer_node* rest = meld_all(t->child);
   if (t == root) {
     root = rest;
@@ -78,7 +79,7 @@ void timers::remove_locked(timer_node* t) noexcept {
     root = meld(root, rest);
   }
   t->child = t->sibling = t->prev = nullptr;
-  t->now.store(timer_node::state::idle, relaxed);  // home's lock orders it
+  t->now.store(then, relaxed);  // home's lock orders it
 }
 
 unsigned timers::run(std::int64_t now) noexcept {
@@ -89,8 +90,7 @@ unsigned timers::run(std::int64_t now) noexcept {
       std::lock_guard hold(lock);
       t = root;
       if (!t || t->when > now) break;
-      remove_locked(t);
-      t->now.store(timer_node::state::firing, relaxed);  // home's lock orders it
+      remove_locked(t, timer_node::state::firing);
       add_own(fired, std::uint64_t{1});
     }
     t->fire(t);
@@ -103,7 +103,7 @@ unsigned timers::run(std::int64_t now) noexcept {
 
 void timers::clear() noexcept {
   std::lock_guard hold(lock);
-  while (root) remove_locked(root);
+  while (root) remove_locked(root, timer_node::state::idle);
 }
 
 bool remove_timer(timer_node* t) noexcept {
@@ -113,7 +113,7 @@ bool remove_timer(timer_node* t) noexcept {
     {
       std::lock_guard hold(home->lock);
       if (t->now.load(relaxed) == timer_node::state::armed) {
-        home->remove_locked(t);
+        home->remove_locked(t, timer_node::state::idle);
         return true;
       }
     }

@@ -37,7 +37,7 @@ struct timers {
   unsigned run(std::int64_t now) noexcept;
 
   // lock is held:
-  void remove_locked(timer_node*) noexcept;
+  void remove_locked(timer_node*, timer_node::state then) noexcept;
   void set_next_locked() noexcept;
   // Empties the heap without firing anything. Context: the end of a run.
   void clear() noexcept;

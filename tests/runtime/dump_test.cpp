@@ -172,7 +172,8 @@ TEST_P(Dump, MayBeCalledInASignalHandler) {
           ::kill(::getpid(), SIGUSR1);
           this_g::yield();
         }
-        while (dumps < 41) this_g::yield();
+        // ThreadSanitizer keeps a signal to another thread back until that calls libc: the caller of run does not.
+        while (dumps < (thread_sanitized ? 40 : 41)) this_g::yield();
       },
       how());
   ASSERT_EQ(sigaction(SIGUSR1, &before, nullptr), 0);

@@ -112,8 +112,11 @@ TEST_F(OptionsInARun, ModeCooperativePreemptsAtYieldPointsOnly) {
   o.procs = 1, o.preempt = preempt_mode::cooperative, o.quantum = 50us;
   run(
       [] {
-        std::atomic<bool> ran{false};
-        go([&] { ran = true; });
+        std::atomic<bool> ran;
+        do {
+          ran = false;
+          go([&] { ran = true; });
+        } while (ran);  // the slice was over by the end of `go`
         const auto until = std::chrono::steady_clock::now() + 3ms;
         while (std::chrono::steady_clock::now() < until) {
         }

@@ -40,6 +40,11 @@ inline constexpr bool sanitized = true;
 #else
 inline constexpr bool sanitized = false;
 #endif
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool thread_sanitized = true;
+#else
+inline constexpr bool thread_sanitized = false;
+#endif
 
 // Sizes of a storm: a sanitizer costs a factor of ten or more.
 inline constexpr int scaled(int n) { return sanitized ? n / 10 + 1 : n; }

@@ -17,7 +17,19 @@ void yield_point();         // the slow side: gives way if the slice has run out
 void hold_preemption();     // nests
 void release_preemption();  // the last one honours a request that came meanwhile
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+// Instrumented code hands the word's address to the sanitizer, and may keep it while the G moves to another thread.
+inline bool yield_wanted() noexcept {
+  unsigned long word;
+  asm volatile(
+      "movq urge_yield_wanted@gottpoff(%%rip), %0\n\t"
+      "movl %%fs:(%0), %k0"
+      : "=r"(word));
+  return word != 0;
+}
+#else
 inline bool yield_wanted() noexcept { return __atomic_load_n(&urge_yield_wanted, __ATOMIC_RELAXED) != 0; }
+#endif
 
 }  // namespace urge::detail
 
