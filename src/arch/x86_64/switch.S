@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The switch: saves the callee-saved registers and both control words in the frame of Boost.Context's jump_fcontext
 // (drawn in context.cpp), so that its make_fcontext starts contexts for it. It differs in how it leaves: by `ret`,
-// where Boost jumps. The processor predicts returns by the calls that it has seen; a jump leaves the call of this function
-// open, and each return on the way out is then mispredicted. Most Gs stop and go on at the same few places, where the
-// prediction that the last one left is right. And the control words are loaded only if they differ, which is rare.
+// where Boost jumps. The processor predicts returns by the calls that it has seen; a jump leaves the call of this
+// function open, and each return on the way out is then mispredicted. Most Gs stop and go on at the same few places,
+// where the prediction that the last one left is right. And the control words are loaded only if they differ, which is
+// rare.
 //
 //     transfer urge_jump(context to: rdi, void* data: rsi)      returns {rax, rdx}; the entry of a new context finds
 //                                                               the same in rdi, rsi
