@@ -33,6 +33,7 @@ view look_at(P& p, std::int64_t now, std::uint64_t now_tick) noexcept {
   // A G that is over its limit is stopped even if nobody wants its P.
   const std::uint64_t limit = p.limit_at.load(relaxed);
   v.work_waits = work_waits_for(p) || (limit != 0 && now_tick >= limit);
+  if (p.stop_slice.load(relaxed) == v.schedtick) v.slice_length = 0, v.work_waits = true;
   v.others_free = sched.n_idle_p.load(relaxed) + sched.n_spinning.load(relaxed) != 0;
   return v;
 }
@@ -73,7 +74,12 @@ bool all_ps_idle() noexcept {
   return sched.n_idle_p.load(seq_cst) == sched.procs;
 }  // [idle_p] seq_cst: after sysmon_off
 
-std::int64_t watch_all(std::int64_t now) noexcept {
+struct outlook {
+  std::int64_t next;  // when to look again
+  bool idle;          // all Ps were: no slice is in `next`
+};
+
+outlook watch_all(std::int64_t now) noexcept {
   const std::uint64_t now_tick = ticks();
   std::int64_t next = INT64_MAX;
   for (unsigned i = 0; i < sched.procs; ++i) {
@@ -86,7 +92,8 @@ std::int64_t watch_all(std::int64_t now) noexcept {
     next = std::min(next, watch(p, now, now_tick));
   }
   // A slice that begins after this look ends a quantum later at the earliest, but a light G's may be shorter.
-  if (!all_ps_idle()) {
+  const bool idle = all_ps_idle();
+  if (!idle) {
     const std::uint64_t top = sched.max_weight.load(relaxed);
     const std::int64_t quantum =
         ticks_to_ns(top > 4 ? std::max<std::uint64_t>(sched.quantum * 4 / top, ns_to_ticks(20'000)) : sched.quantum);
@@ -98,20 +105,21 @@ std::int64_t watch_all(std::int64_t now) noexcept {
       if (all_ps[i].clock.next_when.load(relaxed) <= now) all_ps[i].clock.run(now);
     next = std::min(next, earliest_timer());
   }
-  return next;
+  return {next, idle};
 }
 
 void* loop(void*) noexcept {
   os::set_timer_slack_1ns();
   bool idle_before = false;
-  while (!over.load(acquire)) {  // [sysmon.over] acquire: no more of this run
+  for (;;) {
     sched.sysmon_off.store(false, relaxed);
     const std::uint32_t calls = sched.sysmon_word.load(seq_cst);  // [sysmon.word] acquire: what we are called for
-    std::int64_t next = watch_all(monotonic_ns());
+    if (over.load(acquire)) break;                                // [sysmon.over] acquire: no more of this run
+    auto [next, idle] = watch_all(monotonic_ns());
     // We sleep as long as all Ps are idle, but for the timers. Only when two looks in a row find them so: a process
     // that works for some microseconds each millisecond would else wake us each time. Whoever takes a P from the idle
-    // list after the store sees that we sleep, and calls; one that was taken before it we see.
-    const bool idle = all_ps_idle();
+    // list after the store sees that we sleep, and calls; one that was taken before it we see. What `next` was made
+    // from decides, not a second look: a P that was taken between the two would be in neither.
     if (idle && idle_before) {
       sched.sysmon_off.store(true, seq_cst);  // [sysmon.off] we: off; look at idle Ps / they: idle Ps; look at off
       if (!all_ps_idle()) continue;

@@ -67,6 +67,16 @@ class [[nodiscard]] join_handle {
   void request_stop() noexcept {
     if (task_) task_->stop_source().request_stop();
   }
+  // Ends the G, whatever it does, and waits until it will never run again; `join` then throws killed. False: it had
+  // ended before; or it could not be ended within 1 s, and is ended as soon as it can. How it ends depends on where it
+  // stands. At a wait or a yield point it is unwound by an exception that nobody means to catch: destructors run. If a
+  // `noexcept` function or a `catch (...)` is in the way, or a signal has stopped it, it stands still for good:
+  // what it holds is kept back until the run ends, not freed under others (see stats.kept_back). Inside libc it first
+  // runs on until it is out. One that waits for a mutex, a shared_mutex, a call_once or, without a deadline, for a
+  // condition_variable goes on waiting, as with pthread_cancel. In modes that send no signal a G that never gives way
+  // cannot be ended. On oneself: ends the G at once.
+  // Threads: any. Blocks: up to 1 s. Throws: nothing but on oneself.
+  bool kill() { return task_ && detail::kill_task(*task_); }
   // CPU time used so far; exact once it has ended.
   std::chrono::nanoseconds cpu_time() const noexcept;
   // Its preemptions and waits so far.

@@ -85,6 +85,8 @@ struct stats {
   std::array<std::uint64_t, static_cast<std::size_t>(defer_reason::count_)> deferred_by_reason{};
   std::uint64_t promoted = 0;  // Gs that took their M's identity along
   std::uint64_t identities_taken = 0, identities_made = 0, identities_lost = 0;
+  std::uint64_t kept_back = 0;         // Gs killed where they stood: all that they hold is kept until `run` ends
+  std::uint64_t kept_back_bytes = 0;   // of their stacks; what they have on the heap is not known
   std::uint64_t abandoned = 0;         // Gs alive when `run` ended
   std::uint64_t abandoned_inside = 0;  // of these, those that did not come out of libc within 1 s
   std::uint64_t threads = 0, idle_threads = 0, spinning = 0;

@@ -44,6 +44,8 @@ nlohmann::json stats_json(const stats& s) {
           {"identities_taken", s.identities_taken},
           {"identities_made", s.identities_made},
           {"identities_lost", s.identities_lost},
+          {"kept_back", s.kept_back},
+          {"kept_back_bytes", s.kept_back_bytes},
           {"abandoned", s.abandoned},
           {"abandoned_inside", s.abandoned_inside},
           {"threads", s.threads},

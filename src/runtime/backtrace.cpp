@@ -98,9 +98,9 @@ __attribute__((no_sanitize("thread", "address"))) void print_g(raw_print& out, c
 }  // namespace
 
 std::string_view name_of(wait_reason why) noexcept {
-  constexpr std::string_view names[] = {"none",    "sleep",        "chan receive",       "chan send", "select",
-                                        "mutex",   "shared_mutex", "condition_variable", "semaphore", "latch",
-                                        "barrier", "once",         "wait_group",         "join",      "exit"};
+  constexpr std::string_view names[] = {
+      "none",      "sleep", "chan receive", "chan send", "select",     "mutex", "shared_mutex", "condition_variable",
+      "semaphore", "latch", "barrier",      "once",      "wait_group", "join",  "exit",         "paused"};
   return names[static_cast<unsigned>(why)];
 }
 
@@ -126,7 +126,13 @@ namespace {
 std::terminate_handler before = nullptr;
 
 [[noreturn]] void on_terminate() {
-  if (const G* g = current_g()) {
+  if (G* g = current_g()) {
+    if (g->doomed.load(relaxed) == doom::unwinding) {
+      // A kill has met a function that is noexcept: then it is left where it is.
+      add_own(g->locks, 1u);
+      std::atomic_signal_fence(seq_cst);  // as in enter
+      stand_still(g);
+    }
     raw_print out(2);
     out << "urge: terminate in G " << g->id;
     if (g->name[0]) out << " '" << g->called() << "'";

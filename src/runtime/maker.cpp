@@ -92,8 +92,9 @@ void start_wanted_ms() noexcept {
 }
 
 void* loop(void*) noexcept {
-  while (!over.load(acquire)) {                                  // [maker.over] acquire: no more of this run
+  for (;;) {
     const std::uint32_t calls = sched.maker_word.load(acquire);  // [maker.word] acquire: what is wanted
+    if (over.load(acquire)) break;                               // [maker.over] acquire: no more of this run
     start_wanted_ms();
     if (!sanitizer::on) preempt::refill_identities();
     os::futex_wait(sched.maker_word, calls);

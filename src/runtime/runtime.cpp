@@ -60,6 +60,7 @@ void prepare(const options& how) {
   sched.next_id.store(main_id);
   sched.stopping.store(false), sched.main_left.store(false);
   sched.poller.store(nullptr), sched.poll_until.store(0), sched.sysmon_until.store(0), sched.sysmon_off.store(false);
+  sched.n_kept_back.store(0), sched.kept_back_bytes.store(0);
   n_abandoned.store(0), n_abandoned_inside.store(0);
   reset_latency();
   preempt::reset_counts();
@@ -167,7 +168,8 @@ void wait_for_ms() noexcept {
 }
 
 bool stuck_inside(const G& g) noexcept {
-  return g.status.load(relaxed) == g_status::runnable && g.stopped_by_signal && !outside_libc(g);
+  const g_status s = g.status.load(relaxed);
+  return (s == g_status::runnable || s == g_status::waiting) && g.stopped_by_signal && !outside_libc(g);
 }
 
 // Step 3. This thread takes the place of an M for it. A G that lives in malloc is outside for a small part of its time:
@@ -193,6 +195,8 @@ void let_out() noexcept {
     for_each_g([&](G& g) {
       if (!stuck_inside(g) || ticks() >= until) return;
       const std::uint64_t now = ticks();
+      if (g.status.load(relaxed) == g_status::waiting)  // it was paused
+        set_status(g.status, g_status::waiting, g_status::runnable);
       take_over(m, {&g, false}, now);
       switch_to(m, nullptr, &g, {});
       some = some || stuck_inside(g);
@@ -327,6 +331,7 @@ stats snapshot() {
   const auto ids = preempt::count_identities();
   s.identities_made = ids.made, s.identities_lost = ids.lost;
   s.identities_taken = s.promoted;
+  s.kept_back = sched.n_kept_back.load(relaxed), s.kept_back_bytes = sched.kept_back_bytes.load(relaxed);
   s.abandoned = n_abandoned.load(), s.abandoned_inside = n_abandoned_inside.load();
   s.preempt_latency = read_latency();
   return s;

@@ -111,6 +111,7 @@ g_info info_of(task& t) noexcept {
 void yield_point() {
   G* g = enter("urge::preempt_point");
   leave(g);  // gives way if its slice is over
+  unwind_if_doomed(g);
 }
 
 void hold_preemption() {
@@ -156,6 +157,7 @@ void yield() {
   G* g = enter("urge::this_g::yield");
   give_way(g, false);
   leave(g);
+  unwind_if_doomed(g);
 }
 
 void exit() {

@@ -33,9 +33,15 @@ enum class wait_reason : std::uint8_t {
   once,
   wait_group,
   join,
-  main_exit
+  main_exit,
+  paused
 };
 std::string_view name_of(wait_reason) noexcept;
+
+// none     it is not
+// wanted   it shall end: unwound at its next wait or yield point, or left where a signal stops it
+// unwinding  the exception is on its way
+enum class doom : std::uint32_t { none, wanted, unwinding };
 
 struct G {
   // --- the G itself, and the handler on its own thread: `locks` > 0 means: not preemptible ---
@@ -62,6 +68,14 @@ struct G {
   std::uint32_t weight = 1;
   std::uint64_t cpu_limit = 0;  // ticks
   char name[64] = {};
+
+  // --- being stopped by others (docs/protocols/kill.md) ---
+  atomic<doom> doomed{doom::none};
+  std::uint64_t doomed_at = 0;         // its CPU time then, ticks; before `doomed`
+  std::uint64_t pause_at = 0;          // CPU time at which it is to pause; 0: never. The G's, or who resumes it
+  std::uint64_t look_at = 0;           // the earlier of the two: limit or pause; 0: none
+  atomic<std::uint32_t> on_p{0};       // where it runs, or has run last: a hint
+  atomic<std::uint64_t> wait_word{0};  // its current wait, and whether somebody has claimed it: sched/waitq.hpp
 
   // --- accounting: written by the owner, read by anyone, relaxed ---
   atomic<std::uint64_t> cpu{0};             // ticks, up to the last switch

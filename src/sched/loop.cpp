@@ -190,6 +190,15 @@ picked pick_next(M* m) noexcept {
   return {get_global(p, 0), false};
 }
 
+namespace {
+// A slice ends when the G has used up its CPU limit or has to pause. One that is past it, and may not be ended where it
+// is, gets short slices to come out.
+std::uint64_t until_look(const G* g, std::uint64_t length) noexcept {
+  const std::uint64_t used = g->cpu.load(relaxed);
+  return std::min(length, g->look_at > used ? g->look_at - used : ns_to_ticks(50'000));
+}
+}  // namespace
+
 void take_over(M* m, picked next, std::uint64_t now) noexcept {
   P* p = m->p;
   G* g = next.g;
@@ -198,20 +207,24 @@ void take_over(M* m, picked next, std::uint64_t now) noexcept {
   if (static_cast<std::int64_t>(waited) > 0 && waited > g->max_wait.load(relaxed)) g->max_wait.store(waited, relaxed);
   g->run_start.store(now, relaxed);
   add_own(p->count.switches, std::uint64_t{1});
-  if (!next.inherit) {
+  g->on_p.store(p->id, relaxed);
+  if (!next.inherit || g->look_at != 0) {
     std::uint32_t tick = p->schedtick.load(relaxed) + 1;
     if (tick == 0) tick = 1;  // 0 is "no request"
     // Shares by weight with slices of at most four quanta: the heaviest gets them all, the others in proportion.
     const std::uint64_t top = sched.max_weight.load(relaxed);
     std::uint64_t length = sched.quantum * g->weight;
     if (top > 4) length = length * 4 / top;
+    if (g->look_at != 0) [[unlikely]]
+      length = until_look(g, length);
     p->slice_length.store(length, relaxed);
     p->slice_start.store(now, relaxed);
     p->schedtick.store(tick, release);  // [schedtick] release: start and length of this slice
   }
-  if (g->cpu_limit != 0 || p->limit_at.load(relaxed) != 0) [[unlikely]] {
+  if (g->look_at != 0 || p->limit_at.load(relaxed) != 0) [[unlikely]] {
     const std::uint64_t used = g->cpu.load(relaxed);
-    p->limit_at.store(g->cpu_limit == 0 ? 0 : now + (g->cpu_limit > used ? g->cpu_limit - used : 0), relaxed);
+    p->limit_at.store(g->look_at == 0 ? 0 : now + (g->look_at > used ? g->look_at - used : 0), relaxed);
+    if (g->look_at != 0 && p->slice_length.load(relaxed) < sched.quantum) call_sysmon();  // sooner than it expects
   }
   identity* runs_under = g->own ? g->own : m->loan;
   __atomic_store_n(runs_under->yield_wanted, 0u, __ATOMIC_RELAXED);

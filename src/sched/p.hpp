@@ -37,6 +37,7 @@ struct alignas(64) P {
   atomic<std::uint64_t> slice_start{0};   // tick
   atomic<std::uint64_t> slice_length{0};  // ticks
   atomic<std::uint64_t> limit_at{0};      // tick at which its G has used up its CPU limit; 0: it has none
+  atomic<std::uint32_t> stop_slice{0};    // the slice that somebody wants to end now: its G shall be killed
   // --- written by sysmon (and by whoever wants the P back), read by the owner and the handler ---
   atomic<std::uint32_t> request{0};      // the slice that is to end; a request dies with its slice
   atomic<std::int64_t> slice_end_ns{0};  // when it ran out, for the latency histogram

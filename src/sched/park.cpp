@@ -4,6 +4,7 @@
 // when this P has nothing to run.
 #include "sched/sched.hpp"
 #include "sched/switch.hpp"
+#include "sched/waitq.hpp"
 
 namespace urge {
 
@@ -41,11 +42,46 @@ void publish_local(M* m, G* g, void*) noexcept {
   put_local(m->p, g, false);
   wake_p();
 }
-void drop_limited(M* m, G* g, void*) noexcept {
+void keep_back(M* m, G* g, void*) noexcept {
   // What it holds stays behind: stack, identity and whatever they refer to are kept until the run ends.
   set_status(g->status, g_status::preempted, g_status::dead);
+  sched.n_kept_back.fetch_add(1, relaxed);
+  sched.kept_back_bytes.fetch_add(static_cast<std::uint64_t>(g->stk.top() - static_cast<char*>(g->context)), relaxed);
   finish_task(g, detail::outcome::killed);
   count_end(m, g, detail::outcome::killed);
+}
+
+// Its call of run_for, or of resume, comes back.
+void pause(M* m, G* g, void*) noexcept {
+  g->reason.store(wait_reason::paused, relaxed);
+  g->waiting_since.store(ticks(), relaxed);
+  set_status(g->status, g_status::preempted, g_status::waiting);
+  detail::task& t = *g->job;
+  gqueue woken;
+  bool killed;
+  {
+    std::lock_guard hold(lock_of(t.joiners));
+    killed = g->doomed.load(relaxed) != doom::none;
+    t.paused = !killed;
+    while (waiter* w = killed ? nullptr : pop(t.joiners)) woken.push_back(w->record->g);
+  }
+  if (killed) {
+    set_pause(g, 0);
+    g->reason.store(wait_reason::none, relaxed);
+    set_status(g->status, g_status::waiting, g_status::runnable);
+    put_global(g);
+    if (m->p) wake_p();
+  }
+  while (G* j = woken.pop_front()) ready(j);
+}
+
+// May the G that a signal has stopped here be left here for good, for it is to be killed? While an exception unwinds it
+// it has a second to come to its end.
+bool dies_here(const G* g) noexcept {
+  const doom why = g->doomed.load(relaxed);
+  if (why == doom::none || !g->stopped_by_signal) return false;
+  if (why == doom::unwinding && g->cpu.load(relaxed) - g->doomed_at < ns_to_ticks(1'000'000'000)) return false;
+  return hook.may_end(*g);
 }
 
 // Has the G used up its CPU time, and may it be ended here? Inside libc it may hold a lock: it goes on until it is out
@@ -61,7 +97,12 @@ void preempt(G* g, std::uint64_t now) noexcept {
   account(g, now);
   set_status(g->status, g_status::running, g_status::preempted);
   g->runnable_since.store(now, relaxed);
-  leave_for_next(g, now, {nullptr, at_its_limit(g) ? drop_limited : publish_global, nullptr});
+  auto then = publish_global;
+  if (dies_here(g) || at_its_limit(g))
+    then = keep_back;
+  else if (g->pause_at != 0 && g->cpu.load(relaxed) >= g->pause_at)
+    then = pause;
+  leave_for_next(g, now, {nullptr, then, nullptr});
 }
 
 }  // namespace
@@ -120,6 +161,23 @@ void preempt_by_signal(G* g) noexcept {
   g->stopped_by_signal = true;
   preempt(g, ticks());
   g->stopped_by_signal = false;
+}
+
+// Only here an exception may leave the runtime for the G's own code: wherever it would pass a function of ours that is
+// noexcept, or that holds a lock, the caller asks later.
+void unwind_if_doomed(G* g) {
+  if (!g || g->doomed.load(relaxed) != doom::wanted) [[likely]]
+    return;
+  g->doomed.store(doom::unwinding, relaxed);
+  throw detail::unwind_g{true};
+}
+
+void stand_still(G* g) noexcept {
+  const std::uint64_t now = ticks();
+  account(g, now);
+  set_status(g->status, g_status::running, g_status::preempted);
+  leave_for_next(g, now, {nullptr, keep_back, nullptr});
+  __builtin_unreachable();
 }
 
 namespace {

@@ -49,6 +49,7 @@ struct scheduler {
   atomic<std::uint32_t> n_spinning{0};
   atomic<std::uint32_t> need_spinning{0};
   atomic<std::uint64_t> next_id{1};
+  atomic<std::uint64_t> n_kept_back{0}, kept_back_bytes{0};  // Gs that stand still for good, and their stacks' use
   atomic<bool> stopping{false};
   // The end of the run: Gs stopped inside libc run on until they are out, at most until this tick. 0: not now
   atomic<std::uint64_t> let_out_until{0};
@@ -95,6 +96,10 @@ void preempt_by_flag(G*) noexcept;
 void answer_yield_wanted(G*) noexcept;
 // The same in the landing of a stop by signal. The G goes on with what it was interrupted in.
 void preempt_by_signal(G*) noexcept;
+// For a G that is killed. Where it can be unwound: throws if it is to be. Context: after leave().
+void unwind_if_doomed(G*);
+// Ends the calling G where it is: it never runs again, and all that it holds is kept. Context: inside enter.
+[[noreturn]] void stand_still(G*) noexcept;
 // Ends the calling G for good; `how` has been told to its joiners.
 [[noreturn]] void end_g(G*) noexcept;
 inline void clear_yield_wanted(M* m) noexcept {
@@ -149,7 +154,8 @@ inline void become_spinning(M* m) noexcept {
 
 // --- spawn.cpp ---
 G* new_g(detail::task*, const go_options&, P*) noexcept;
-void release_g(M*, G*) noexcept;  // dead: its stack, identity and descriptor become free
+void set_pause(G*, std::uint64_t cpu) noexcept;  // at so many ticks of CPU time; 0: never
+void release_g(M*, G*) noexcept;                 // dead: its stack, identity and descriptor become free
 void finish_task(G*, detail::outcome) noexcept;
 inline constexpr std::uint64_t main_id = 1;
 // A G has ended: one less to wait for; perhaps that was the run. Context: an M with a P.

@@ -105,6 +105,11 @@ std::uint64_t draw_id(P* p) noexcept {
 }
 }  // namespace
 
+void set_pause(G* g, std::uint64_t cpu) noexcept {
+  g->pause_at = cpu;
+  g->look_at = cpu == 0 ? g->cpu_limit : g->cpu_limit == 0 ? cpu : std::min(cpu, g->cpu_limit);
+}
+
 G* new_g(detail::task* job, const go_options& how, P* p) noexcept {
   G* g = take_g(p);
   if (!g) return nullptr;
@@ -120,6 +125,8 @@ G* new_g(detail::task* job, const go_options& how, P* p) noexcept {
   g->stack_size = how.stack_size ? how.stack_size : sched.how.stack_size;
   g->weight = how.weight;
   g->cpu_limit = how.cpu_limit.count() > 0 ? ns_to_ticks(how.cpu_limit.count()) : 0;
+  g->doomed.store(doom::none, relaxed);
+  set_pause(g, job->pause_after == 0 ? 0 : ns_to_ticks(job->pause_after));
   const std::size_t n = std::min(how.name.size(), sizeof g->name - 1);
   std::memcpy(g->name, how.name.data(), n);
   g->name[n] = 0;
@@ -218,9 +225,12 @@ void run_job(G* g) noexcept {
   g->locks.store(0, relaxed);
   auto how = detail::outcome::finished;
   try {
-    g->job->invoke();
-  } catch (const detail::unwind_g&) {
-    how = detail::outcome::exited;
+    if (g->doomed.load(relaxed) == doom::none)
+      g->job->invoke();
+    else
+      how = detail::outcome::killed;
+  } catch (const detail::unwind_g& why) {
+    how = why.killed ? detail::outcome::killed : detail::outcome::exited;
   }
   add_own(g->locks, 1u);
   std::atomic_signal_fence(seq_cst);  // as in enter

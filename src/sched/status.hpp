@@ -41,7 +41,7 @@ constexpr bool legal(g_status from, g_status to) noexcept {
           bit(g_status::runnable) | bit(g_status::dead),
       /* syscall */ bit(g_status::running) | bit(g_status::runnable) | bit(g_status::dead),
       /* waiting */ bit(g_status::runnable) | bit(g_status::dead),
-      /* preempted */ bit(g_status::runnable) | bit(g_status::running) | bit(g_status::dead),
+      /* preempted */ bit(g_status::runnable) | bit(g_status::waiting) | bit(g_status::dead),
       /* dead */ bit(g_status::idle),
   };
   return (edges[static_cast<unsigned>(from)] & bit(to)) != 0;

@@ -2,6 +2,8 @@
 // See waitq.hpp.
 #include "sched/waitq.hpp"
 
+#include <exception>
+
 namespace urge {
 
 void push_back(wait_list& l, waiter& w) noexcept {
@@ -34,9 +36,21 @@ void take_off(waiter& w) noexcept {
   }
 }
 
-bool claim(wait_record& r) noexcept {
-  std::uint32_t free = 0;
-  return r.claimed.compare_exchange_strong(free, 1, acq_rel, relaxed);  // [wait.claimed] one winner
+constexpr std::uint64_t claimed = 1, kill_keeps_off = 2;
+
+bool claim(G* g, std::uint64_t number) noexcept {
+  std::uint64_t now = g->wait_word.load(relaxed);
+  while ((now | kill_keeps_off) == (number | kill_keeps_off))
+    if (g->wait_word.compare_exchange_weak(now, now | claimed, seq_cst, relaxed))
+      return true;  // [wait.word] one winner
+  return false;
+}
+bool claim(wait_record& r) noexcept { return claim(r.g, r.number); }
+
+// May kill end such a wait? Of those it may not, a mutex and its like count on each waiter without a deadline.
+constexpr bool may_be_killed(wait_reason why) noexcept {
+  return why != wait_reason::mutex && why != wait_reason::shared_mutex && why != wait_reason::once &&
+         why != wait_reason::condition_variable;
 }
 
 void timed_out(timer_node* t) noexcept {
@@ -51,9 +65,12 @@ struct after_park {
   void* arg;
   wait_record* record;
   std::int64_t deadline;
+  bool refused;  // see wait_any
 };
-void finish_park(M* m, G*, void* arg) noexcept {
+void finish_park(M* m, G* g, void* arg) noexcept {
   const after_park a = *static_cast<after_park*>(arg);
+  const std::uint64_t number = a.record->number;
+  g->wait_word.store(number | kill_keeps_off, release);  // [wait.word] release: the record
   if (a.deadline != os::no_deadline && m->p) {
     a.record->timer.when = a.deadline;
     a.record->timer.fire = timed_out;
@@ -63,6 +80,13 @@ void finish_park(M* m, G*, void* arg) noexcept {
   } else {
     a.unlock(a.arg);
   }
+  // Only now kill may end it: the G may run, and its record be gone, as soon as it does.
+  std::uint64_t still = number | kill_keeps_off;
+  if ((number & kill_keeps_off) ||
+      !g->wait_word.compare_exchange_strong(still, number, seq_cst, relaxed))  // [wait.word] we: word; look at doomed /
+    return;                                                                    // kill: doomed; look at the word
+  const doom d = g->doomed.load(seq_cst);                                      // [doomed] seq_cst: after the word
+  if ((d == doom::wanted || a.refused) && claim(g, number)) ready(g);
 }
 
 void unlock_one(void* l) noexcept { lock_of(*static_cast<wait_list*>(l)).unlock(); }
@@ -81,22 +105,38 @@ waiter* pop(wait_list& l) noexcept {
 }
 
 waiter* wait_any(G* g, waiter* nodes, std::uint32_t n, wait_reason why, void (*unlock)(void*) noexcept, void* arg,
-                 std::int64_t deadline_ns) noexcept {
+                 std::int64_t deadline_ns) {
   wait_record r;
   r.g = g, r.nodes = nodes, r.n = n;
+  const bool killable = may_be_killed(why);
+  r.number = ((g->wait_word.load(relaxed) | 3) + 1) | (killable ? 0 : kill_keeps_off);
+  // The exception of a kill was caught by somebody who should not have: such a G waits no more, it stands still.
+  const bool refused = killable && g->doomed.load(relaxed) == doom::unwinding && std::uncaught_exceptions() == 0;
   for (std::uint32_t i = 0; i < n; ++i) nodes[i].record = &r;
   g->waiting_on.store(&r, relaxed);
-  after_park a{unlock, arg, &r, deadline_ns};
+  after_park a{unlock, arg, &r, deadline_ns, refused};
   park(g, why, finish_park, &a);
   g->waiting_on.store(nullptr, relaxed);
   if (deadline_ns != os::no_deadline) remove_timer(&r.timer);
   for (std::uint32_t i = 0; i < n; ++i) {
     if (&nodes[i] != r.winner) take_off(nodes[i]);
   }
+  if (killable && !r.winner && g->doomed.load(relaxed) != doom::none) {
+    if (refused) stand_still(g);
+    leave_without_yield(g);
+    unwind_if_doomed(g);
+    add_own(g->locks, 1u);              // it is unwinding: its destructors wait as they would
+    std::atomic_signal_fence(seq_cst);  // as in enter
+  }
   return r.winner;
 }
 
-bool wait(G* g, wait_list& l, waiter& w, wait_reason why, std::int64_t deadline_ns, bool in_front) noexcept {
+void end_wait(G* g) noexcept {
+  const std::uint64_t word = g->wait_word.load(seq_cst);  // [wait.word] seq_cst: after doomed
+  if (!(word & (claimed | kill_keeps_off)) && word != 0 && claim(g, word)) ready(g);
+}
+
+bool wait(G* g, wait_list& l, waiter& w, wait_reason why, std::int64_t deadline_ns, bool in_front) {
   in_front ? push_front(l, w) : push_back(l, w);
   return wait_any(g, &w, 1, why, unlock_one, &l, deadline_ns) != nullptr;
 }

@@ -5,8 +5,12 @@
 // Whoever wants to wake it claims the record of a node under that node's list's lock and takes the node off: one
 // compare-exchange, for there may be several lists, and a timer. Who wins sets `winner` and makes the G runnable; who
 // loses goes to the next node. The G itself takes its other nodes off their lists when it runs again.
-//   record.claimed   0 -> 1 by the winner
+//   G.wait_word      the number of its current wait; + 1 by the winner. In the G, which is never freed, not in the
+//                    record: so kill may claim too, without a list's lock and not knowing whether the wait is still on.
+//                    Written by the G's M once its context is saved; even numbers go up, so none comes back
 //   waiter.list      under that list's lock; null: not on it. The G looks at its own without: null is the last word.
+//   wait_word & 2    kill keeps off: until the code after the switch is through with the record; and in waits of
+//                    primitives that rely on their waiters without a deadline being there
 // Order of locks: list, then timers. A timer's function takes no list's lock.
 #pragma once
 #include <urge/detail/wait_list.hpp>
@@ -33,7 +37,7 @@ using detail::waiter;
 
 struct wait_record {
   G* g = nullptr;
-  atomic<std::uint32_t> claimed{0};
+  std::uint64_t number = 0;  // what its G's wait_word is while nobody has claimed this wait
   waiter* winner = nullptr;  // written by who claims; null: the timer
   waiter* nodes = nullptr;
   std::uint32_t n = 0;
@@ -62,14 +66,19 @@ inline std::int64_t to_ns(time_point t) noexcept {
 }
 
 // Waits on `l`, whose lock is held and gets released. True: `w` was claimed by a waker; false: the deadline passed.
+// Throws detail::unwind_g, having left the runtime, if the G is killed meanwhile and `why` is one of those that
+// kill may end.
 // Context: a G inside enter/leave.
 bool wait(G* g, wait_list& l, waiter& w, wait_reason why, std::int64_t deadline_ns = os::no_deadline,
-          bool in_front = false) noexcept;
+          bool in_front = false);
 
 // Waits on several lists: the nodes have been put on their lists, whose locks `unlock` releases. Returns the node that
-// was claimed, or null when the deadline passed; the others are off their lists then.
+// was claimed, or null when the deadline passed; the others are off their lists then. Throws as above.
 waiter* wait_any(G* g, waiter* nodes, std::uint32_t n, wait_reason why, void (*unlock)(void*) noexcept, void* arg,
-                 std::int64_t deadline_ns) noexcept;
+                 std::int64_t deadline_ns);
+
+// For a G that is doomed: ends its wait, if it is in one that may be ended. Context: any M or thread.
+void end_wait(G*) noexcept;
 
 // The G will never run again: takes its nodes off their lists. Context: the end of a run, everything else stopped.
 void forget(wait_record&) noexcept;

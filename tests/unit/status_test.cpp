@@ -19,7 +19,7 @@ TEST(Status, TheTableHoldsExactlyTheEdgesOfTheProtocol) {
       {idle, runnable},     {idle, dead},         {runnable, running}, {runnable, dead}, {running, syscall},
       {running, waiting},   {running, preempted}, {running, runnable}, {running, dead},  {syscall, running},
       {syscall, runnable},  {syscall, dead},      {waiting, runnable}, {waiting, dead},  {preempted, runnable},
-      {preempted, running}, {preempted, dead},    {dead, idle}};
+      {preempted, waiting}, {preempted, dead},    {dead, idle}};
   for (const g_status from : all)
     for (const g_status to : all)
       EXPECT_EQ(legal(from, to), edges.contains({from, to})) << name_of(from) << " to " << name_of(to);

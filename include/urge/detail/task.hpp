@@ -49,8 +49,10 @@ class task {
 
   std::atomic<outcome> state{outcome::live};  // leaves `live` once, under joiners' lock
   std::uint64_t id = 0;                       // const after start
-  void* g = nullptr;                          // the G while live (joiners' lock)
-  std::int64_t cpu_ns = 0;                    // total, and info below, once the G has ended (joiners' lock)
+  std::int64_t pause_after = 0;  // ns of CPU time after which it is paused first; 0: never; const after start
+  bool paused = false;           // stands still until it is resumed (joiners' lock)
+  void* g = nullptr;             // the G while live (joiners' lock)
+  std::int64_t cpu_ns = 0;       // total, and info below, once the G has ended (joiners' lock)
   g_info info;
   wait_list joiners;
   std::atomic<std::stop_source*> stop{nullptr};  // made by whoever asks first
@@ -64,9 +66,11 @@ class task {
   std::atomic<std::uint32_t> refs_{1};
 };
 
-// Thrown by this_g::exit to unwind the G, and caught at its first frame. Not a std::exception: nobody means to catch
-// it.
-struct unwind_g {};
+// Thrown by this_g::exit and in a G that is killed, to unwind it, and caught at its first frame. Not a std::exception:
+// nobody means to catch it.
+struct unwind_g {
+  bool killed = false;
+};
 
 // A value or the exception that came instead.
 template <class R>
@@ -161,6 +165,11 @@ void start_g(
     task*, const go_options&);  // takes over one reference; throws std::logic_error outside a G, then having dropped it
 void join_task(task&);          // waits until it is not live; throws std::logic_error outside a G, or for one's own
 [[noreturn]] void throw_no_result(outcome);
+void check_cpu_time(std::chrono::nanoseconds, const char* who);  // throws std::invalid_argument unless above 0
+bool kill_task(task&);                                           // join_handle::kill
+// Waits until a G that was started with `pause_after` has ended (true) or is paused (false); `cpu_ns` 0: it is running,
+// else a paused one goes on first for so much CPU time.
+bool wait_for_pause(task&, std::int64_t cpu_ns);
 
 }  // namespace detail
 }  // namespace urge

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: MIT
+// join_handle::kill: of a G in each state, from a G and from a thread; what is unwound and what is not.
+#include <urge/chan.hpp>
+#include <urge/go.hpp>
+#include <urge/io.hpp>
+#include <urge/preempt.hpp>
+#include <urge/runtime.hpp>
+#include <urge/sync.hpp>
+#include <urge/time.hpp>
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <functional>
+#include <thread>
+
+#include "support/runtime_fixture.hpp"
+
+namespace urge::test {
+namespace {
+
+class Kill : public WithSetting {};
+INSTANTIATE_TEST_SUITE_P(Settings, Kill, testing::ValuesIn(settings()), name_setting());
+
+// Counts its ends: were the destructors run?
+struct counts {
+  std::atomic<int>& n;
+  ~counts() { ++n; }
+};
+
+// Kills a G that does `body` once it has begun; returns how many of its destructors ran.
+int unwound(const std::function<void()>& body) {
+  std::atomic<int> destroyed{0};
+  std::atomic<bool> begun{false}, went_on{false};
+  auto h = spawn([&] {
+    const counts c{destroyed};
+    begun = true;
+    body();
+    went_on = true;
+  });
+  while (!begun) this_g::yield();
+  for (int i = 0; i < 3; ++i) this_g::yield();
+  EXPECT_TRUE(h.kill());
+  EXPECT_TRUE(h.done());
+  EXPECT_THROW(h.join(), killed);
+  EXPECT_FALSE(went_on.load());
+  EXPECT_FALSE(h.kill()) << "it has ended";
+  return destroyed;
+}
+
+TEST_P(Kill, OneThatWaitsIsUnwound) {
+  run(
+      [] {
+        EXPECT_EQ(unwound([] { this_g::sleep_for(1h); }), 1) << "sleep";
+        EXPECT_EQ(unwound([] { chan<int>().recv(); }), 1) << "receive";
+        EXPECT_EQ(unwound([] { chan<std::string>().send("x"); }), 1) << "send";
+        EXPECT_EQ(unwound([] { chan<int>().recv_until(std::chrono::steady_clock::now() + 1h); }), 1) << "recv_until";
+        EXPECT_EQ(unwound([] {
+                    chan<int> a, b;
+                    select(on_recv(a, [](auto) {}), on_recv(b, [](auto) {}), after(1h, [] {}));
+                  }),
+                  1)
+            << "select";
+        EXPECT_EQ(unwound([] { binary_semaphore(0).acquire(); }), 1) << "semaphore";
+        EXPECT_EQ(unwound([] { latch(1).wait(); }), 1) << "latch";
+        EXPECT_EQ(unwound([] {
+                    wait_group w;
+                    w.add();
+                    w.wait();
+                  }),
+                  1)
+            << "wait_group";
+        auto other = spawn([] { this_g::sleep_for(1h); });
+        EXPECT_EQ(unwound([&] { other.join(); }), 1) << "join";
+        EXPECT_TRUE(other.kill());
+      },
+      how());
+}
+
+TEST_P(Kill, OneThatYieldsIsUnwound) {
+  run(
+      [this] {
+        const int n = unwound([] {
+          for (;;) this_g::yield();
+        });
+        EXPECT_LE(n, 1);
+        if (!async()) {
+          EXPECT_EQ(n, 1);  // else a signal may have stopped it between two yields
+        }
+      },
+      how());
+}
+
+TEST_P(Kill, OneThatPassesYieldPointsIsUnwoundOrLeft) {
+  if (!preempts()) GTEST_SKIP() << "a yield point does nothing";
+  run(
+      [] {
+        const int n = unwound([] {
+          for (;;) preempt_point();
+        });
+        EXPECT_LE(n, 1);
+      },
+      how());
+}
+
+TEST_P(Kill, OneThatOnlyASignalStopsIsLeftWhereItIs) {
+  if (!async()) GTEST_SKIP() << "nothing else stops it";
+  run(
+      [] {
+        const std::uint64_t before = snapshot().kept_back;
+        EXPECT_EQ(unwound([] {
+                    for (;;) asm volatile("");
+                  }),
+                  0);
+        EXPECT_EQ(unwound([] {
+                    for (;;) {
+                      void* p = std::malloc(100);
+                      asm volatile("" ::"r"(p));
+                      std::free(p);
+                    }
+                  }),
+                  0)
+            << "in malloc most of its time";
+        EXPECT_EQ(snapshot().kept_back, before + 2);
+        EXPECT_GT(snapshot().kept_back_bytes, 0u);
+        // It was ended outside malloc: all of its locks are free.
+        for (int i = 0; i < 1000; ++i) std::free(std::malloc(static_cast<std::size_t>(i)));
+      },
+      how());
+}
+
+TEST_P(Kill, OneThatHasNotStartedNeverDoes) {
+  run(
+      [] {
+        bool ran = false;
+        join_handle<void> h;
+        bool dead;
+        {
+          const preempt_guard hold;
+          h = spawn([&] { ran = true; });
+          dead = h.kill();  // waits: it starts, sees, and ends
+        }
+        EXPECT_TRUE(dead || ran);
+        EXPECT_TRUE(h.done());
+      },
+      how());
+}
+
+TEST_P(Kill, OneThatHasEndedIsNotKilled) {
+  run(
+      [] {
+        auto h = spawn([] { return 5; });
+        while (!h.done()) this_g::yield();
+        EXPECT_FALSE(h.kill());
+        EXPECT_EQ(h.join(), 5);
+        EXPECT_FALSE(join_handle<int>().kill());
+      },
+      how());
+}
+
+TEST_P(Kill, WhatSwallowsItStandsStill) {
+  run(
+      [] {
+        std::atomic<int> destroyed{0}, swallowed{0};
+        auto h = spawn([&] {
+          const counts c{destroyed};
+          for (;;) {
+            try {
+              this_g::sleep_for(1h);
+            } catch (...) {
+              ++swallowed;
+            }
+          }
+        });
+        this_g::sleep_for(1ms);
+        EXPECT_TRUE(h.kill());
+        EXPECT_THROW(h.join(), killed);
+        EXPECT_EQ(swallowed, 1);
+        EXPECT_EQ(destroyed, 0);
+      },
+      how());
+}
+
+TEST_P(Kill, AFunctionThatIsNoexceptIsNotUnwound) {
+  run(
+      [] {
+        std::atomic<int> destroyed{0};
+        auto h = spawn([&] {
+          const counts c{destroyed};
+          []() noexcept { this_g::sleep_for(1h); }();
+        });
+        this_g::sleep_for(1ms);
+        EXPECT_TRUE(h.kill());
+        EXPECT_THROW(h.join(), killed);
+        EXPECT_EQ(destroyed, 0);
+      },
+      how());
+}
+
+TEST_P(Kill, DestructorsMayWaitWhileItIsUnwound) {
+  run(
+      [] {
+        struct waits {
+          std::atomic<int>& n;
+          ~waits() {
+            this_g::sleep_for(1ms);
+            ++n;
+          }
+        };
+        std::atomic<int> n{0};
+        auto h = spawn([&] {
+          const waits a{n}, b{n};
+          chan<int>().recv();
+        });
+        this_g::sleep_for(1ms);
+        EXPECT_TRUE(h.kill());
+        EXPECT_EQ(n, 2);
+      },
+      how());
+}
+
+TEST_P(Kill, TheValueThatWasOnItsWayStaysInTheChannel) {
+  run(
+      [] {
+        chan<int> c(1);
+        auto h = spawn([c]() mutable { c.recv(); });
+        this_g::sleep_for(1ms);
+        EXPECT_TRUE(h.kill());
+        c.send(7);
+        EXPECT_EQ(c.recv(), 7);
+      },
+      how());
+}
+
+TEST_P(Kill, OnOneself) {
+  run(
+      [] {
+        std::atomic<int> destroyed{0};
+        join_handle<void> h;
+        std::atomic<bool> known{false};
+        h = spawn([&] {
+          while (!known) this_g::yield();
+          const counts c{destroyed};
+          h.kill();
+          ADD_FAILURE() << "goes on";
+        });
+        known = true;
+        while (!h.done()) this_g::yield();
+        EXPECT_THROW(h.join(), killed);
+        EXPECT_EQ(destroyed, 1);
+      },
+      how());
+}
+
+TEST_P(Kill, FromAThread) {
+  run(
+      [] {
+        auto h = spawn([] { this_g::sleep_for(1h); });
+        this_g::sleep_for(1ms);
+        std::atomic<int> result{-1};
+        std::thread t([&] { result = h.kill(); });
+        while (result == -1) this_g::yield();
+        t.join();
+        EXPECT_EQ(result, 1);
+        EXPECT_TRUE(h.done());
+      },
+      how());
+}
+
+// Wakers, timers and killers want the same wait.
+TEST_P(Kill, ManyAtTheMomentsTheyAreWoken) {
+  const int rounds = scaled(300);
+  run(
+      [rounds] {
+        for (int i = 0; i < rounds; ++i) {
+          chan<int> c;
+          binary_semaphore s(0);
+          auto a = spawn([c]() mutable { return c.recv().value_or(-1); });
+          auto b = spawn([&] { (void)s.try_acquire_for(std::chrono::microseconds(i)); });
+          auto k = spawn([&] { (void)a.kill(), (void)b.kill(); });
+          auto w = spawn([c]() mutable {
+            int v = 1;
+            for (int n = 0; n < 5 && !c.try_send(v); ++n) this_g::yield();
+          });
+          s.release();
+          k.join(), w.join();
+          EXPECT_TRUE(a.done());
+          try {
+            EXPECT_EQ(a.join(), 1);
+          } catch (const killed&) {
+          }
+          try {
+            b.join();
+          } catch (const killed&) {
+          }
+        }
+      },
+      how());
+}
+
+}  // namespace
+}  // namespace urge::test
