@@ -132,8 +132,8 @@ int run_command(const run_arguments& a) {
 
   live_table table(live_table::possible());
   remember_process();
-  // Never destroyed: a G in a system call may outlive the run, and look at its task.
-  const tasks& all = *new tasks(load(std::move(specs), !table.buffers_stdout()));
+  // Never destroyed: a G in a system call may outlive the run, and look at its task. Static: a leak checker sees it.
+  static const tasks& all = *new tasks(load(std::move(specs), !table.buffers_stdout()));
   set_tasks(all);
   const options how = blank.how;
   controller watch(all, std::move(blank), table);

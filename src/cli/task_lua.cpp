@@ -44,7 +44,10 @@ class lua_program final : public program {
     const std::int64_t n = work_.load(std::memory_order_relaxed);  // a number by itself
     return n < 0 ? std::nullopt : std::optional(static_cast<std::uint64_t>(n));
   }
-  std::optional<std::uint64_t> peek() const override { return work() || !probe_ ? work() : read_work(); }
+  std::optional<std::uint64_t> peek() const override {
+    lua_State* probe = probe_.load(std::memory_order_acquire);  // [lua.probe] acquire: what lies on its stack
+    return work() || !probe ? work() : read_work(probe);
+  }
 
  private:
   static lua_program* self(lua_State* L, int index) { return static_cast<lua_program*>(lua_touserdata(L, index)); }
@@ -108,28 +111,29 @@ class lua_program final : public program {
     luaL_ref(L, LUA_REGISTRYINDEX);  // for as long as the state lives
     lua_pushglobaltable(probe);
     lua_pushliteral(probe, "work_done");
-    probe_ = probe;
+    probe_.store(probe, std::memory_order_release);  // [lua.probe] release: the table and the name on its stack
   }
-  std::optional<std::uint64_t> read_work() const {
-    lua_pushvalue(probe_, 2);
+  static std::optional<std::uint64_t> read_work(lua_State* probe) {
+    lua_pushvalue(probe, 2);
     std::optional<std::uint64_t> n;
-    if (const int type = lua_rawget(probe_, 1); type == LUA_TNUMBER) {
-      if (lua_isinteger(probe_, -1) && lua_tointeger(probe_, -1) >= 0)
-        n = static_cast<std::uint64_t>(lua_tointeger(probe_, -1));
-      else if (const lua_Number x = lua_tonumber(probe_, -1); x >= 0 && x < 0x1p63)
+    if (const int type = lua_rawget(probe, 1); type == LUA_TNUMBER) {
+      if (lua_isinteger(probe, -1) && lua_tointeger(probe, -1) >= 0)
+        n = static_cast<std::uint64_t>(lua_tointeger(probe, -1));
+      else if (const lua_Number x = lua_tonumber(probe, -1); x >= 0 && x < 0x1p63)
         n = static_cast<std::uint64_t>(x);
     }
-    lua_settop(probe_, 2);
+    lua_settop(probe, 2);
     return n;
   }
   void note_work() {
-    if (!probe_) return;
-    if (const auto n = read_work()) work_.store(static_cast<std::int64_t>(*n), std::memory_order_relaxed);
+    lua_State* probe = probe_.load(std::memory_order_relaxed);  // the G's own
+    if (!probe) return;
+    if (const auto n = read_work(probe)) work_.store(static_cast<std::int64_t>(*n), std::memory_order_relaxed);
   }
 
   void close() {
     note_work();
-    probe_ = nullptr;
+    probe_.store(nullptr, std::memory_order_relaxed);  // from here on work() has it
     lua_close(std::exchange(L_, nullptr));
   }
 
@@ -197,7 +201,7 @@ class lua_program final : public program {
 
   const task& task_;
   lua_State* L_ = nullptr;  // null: not open
-  lua_State* probe_ = nullptr;
+  std::atomic<lua_State*> probe_{nullptr};
   std::string* error_ = nullptr;
   std::atomic<std::int64_t> work_{-1};  // none
 };

@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "support/child.hpp"
+#include "support/sanitized.hpp"
 
 namespace urge::test {
 

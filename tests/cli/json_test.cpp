@@ -71,6 +71,7 @@ TEST_F(Json, HasEveryFieldWithItsType) {
 }
 
 TEST_F(Json, SharesAddUpToOneAndTheIndexIsThatOfTheCpuTimes) {
+  URGE_TEST_NEEDS_ASYNC();  // endless tasks that share a P
   const auto r = urge({"run", "--for", "2s", "--procs", "1", "--quantum", "1ms", "--json", "result.json",
                        tasks_dir + "/spin.so", tasks_dir + "/spin.so", tasks_dir + "/churn.so"});
   ASSERT_EQ(r.status, 0) << r.err;
@@ -88,6 +89,7 @@ TEST_F(Json, SharesAddUpToOneAndTheIndexIsThatOfTheCpuTimes) {
 }
 
 TEST_F(Json, HasTheWorkOfProgramsThatCountIt) {
+  URGE_TEST_NEEDS_ASYNC();  // endless tasks that share a P
   const std::string counts =
       write("counts.lua",
             "work_done = 0.0\nlocal t = setmetatable(_G, {__index = function() error('no') end})\n"

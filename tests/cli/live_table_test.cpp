@@ -17,7 +17,7 @@ child_options on_terminal(child_options how, unsigned columns) {
 
 TEST_F(LiveTable, WithoutATerminalThereIsNoEscapeSequence) {
   const auto r = urge({"run", "--for", "600ms", tasks_dir + "/pi.lua", tasks_dir + "/spin.so"});
-  EXPECT_EQ(r.status, 0);
+  EXPECT_EQ(r.status, 0) << r.err;
   EXPECT_EQ(r.err.find('\x1b'), std::string::npos);
   EXPECT_EQ(r.out, "");
 }
@@ -30,7 +30,7 @@ TEST_F(LiveTable, ShowsTheTasksWhileTheyRun) {
   EXPECT_TRUE(command.wait_for_errors("59 m 59 s"));  // a second frame at least
   command.send(SIGINT);
   const auto r = command.finish();
-  EXPECT_EQ(r.status, 0);
+  EXPECT_EQ(r.status, 0) << r.err;
   EXPECT_NE(r.err.find("interrupted"), std::string::npos);
 }
 
@@ -68,7 +68,7 @@ TEST_F(LiveTable, LeavesTheTasksLinesWhole) {
   how.stdout_to_terminal = true;
   child command(URGE_COMMAND, {"run", script, "--for", "3s", tasks_dir + "/spin.so"}, how);
   const auto r = command.finish();
-  EXPECT_EQ(r.status, 0);
+  EXPECT_EQ(r.status, 0) << r.err;
   for (int i = 1; i <= 300; ++i)
     EXPECT_NE(r.err.find("line " + std::to_string(i) + " of the task\r\n"), std::string::npos) << i;
 }
@@ -78,7 +78,7 @@ TEST_F(LiveTable, IsNotDrawnOnATerminalThatCannotDoIt) {
   how.environment.front() = {"TERM", "dumb"};
   how.environment.back() = {"NO_COLOR", "1"};
   const auto r = run_child(URGE_COMMAND, {"run", "--for", "400ms", tasks_dir + "/spin.so"}, how);
-  EXPECT_EQ(r.status, 0);
+  EXPECT_EQ(r.status, 0) << r.err;
   EXPECT_EQ(r.err.find('\x1b'), std::string::npos);
 }
 

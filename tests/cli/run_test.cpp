@@ -48,6 +48,7 @@ TEST_F(RunCommand, ProgramsPrintTogetherWhatEachPrintsAlone) {
 }
 
 TEST_F(RunCommand, ThoseThatEndDoSoAmongEndlessOnes) {
+  URGE_TEST_NEEDS_ASYNC();  // endless tasks that share a P
   const auto r = run_tasks(json::array({{{"task", tasks_dir + "/spin.so"}},
                                         {{"task", tasks_dir + "/strings.lua"}},
                                         {{"task", tasks_dir + "/checksum.lua"}, {"args", {"50000"}}},
@@ -152,6 +153,7 @@ TEST_F(RunCommand, ATaskHasTheStackOfAProgram) {
 class CpuLimit : public Command, public ::testing::WithParamInterface<const char*> {};
 
 TEST_P(CpuLimit, EndsATaskAndCountsAsFailure) {
+  URGE_TEST_NEEDS_ASYNC();  // endless tasks
   const std::string task = tasks_dir + "/" + GetParam();
   const auto r =
       urge({"run", "--for", "10s", "--procs", "1", "--cpu-limit", "100ms", "--json", "result.json", task, task});
@@ -175,6 +177,7 @@ INSTANTIATE_TEST_SUITE_P(All, CpuLimit,
                          });
 
 TEST_F(RunCommand, ACpuLimitEndsATaskThatNobodyWaitsBehind) {
+  URGE_TEST_NEEDS_ASYNC();  // an endless task
   const auto r = urge(
       {"run", "--for", "10s", "--procs", "2", "--cpu-limit", "100ms", "--json", "result.json", tasks_dir + "/spin.so"});
   EXPECT_EQ(r.status, 1) << r.err;
@@ -183,6 +186,7 @@ TEST_F(RunCommand, ACpuLimitEndsATaskThatNobodyWaitsBehind) {
 
 // The weights are far apart: under another program's load, a slice is mostly as long as the kernel makes it.
 TEST_F(RunCommand, MoreWeightIsMoreOfTheProcessor) {
+  URGE_TEST_NEEDS_ASYNC();  // endless tasks that share a P
   const std::string plugin = tasks_dir + "/spin.so";
   write("tasks.json", json::array({{{"task", plugin}, {"name", "heavy"}, {"weight", 100}}}).dump());
   const auto r = urge({"run", "--for", "3s", "--procs", "1", "--json", "result.json", "--tasks", "tasks.json",

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "support/child.hpp"
+#include "support/sanitized.hpp"
 
 namespace urge::test {
 namespace {
@@ -14,13 +15,6 @@ namespace {
 child_result program(const std::string& name) { return run_child(URGE_PROGRAMS, {name}); }
 
 bool says(const std::string& text, const std::string& what) { return text.find(what) != std::string::npos; }
-
-// A program under a sanitizer reports in the sanitizer's words.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define URGE_SKIP_UNDER_SANITIZER() GTEST_SKIP() << "the sanitizer reports faults by itself"
-#else
-#define URGE_SKIP_UNDER_SANITIZER() (void)0
-#endif
 
 TEST(Broken, AnEscapedExceptionNamesGAndExceptionAndAborts) {
   const auto r = program("escaped_exception");
@@ -39,9 +33,7 @@ TEST(Broken, AnEscapedExceptionNeedNotBeAStandardOne) {
 }
 
 TEST(Broken, AnExceptionEscapesWhileOthersArePreempted) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "under a sanitizer no G is stopped by signal: those that throw for ever keep their Ps";
-#endif
+  URGE_TEST_NEEDS_ASYNC();  // those that throw for ever keep their Ps
   const auto r = program("escaped_exception_while_preempted");
   EXPECT_EQ(r.signal, SIGABRT) << r.err;
   EXPECT_TRUE(says(r.err, "'thrower'") && says(r.err, "told by the thrower")) << r.err;
@@ -66,7 +58,7 @@ TEST(Broken, AnExceptionOfMainIsTheCallersOfRun) {
 }
 
 TEST(Broken, AStackOverflowIsToldWithNameSizeAndBacktrace) {
-  URGE_SKIP_UNDER_SANITIZER();
+  URGE_TEST_NEEDS_FAULTS();
   const struct {
     const char *program, *name, *size;
   } cases[] = {{"stack_overflow", "'deep'", "(256 KiB)"},
@@ -84,7 +76,7 @@ TEST(Broken, AStackOverflowIsToldWithNameSizeAndBacktrace) {
 }
 
 TEST(Broken, AFaultNamesSignalGAddressAndFunction) {
-  URGE_SKIP_UNDER_SANITIZER();
+  URGE_TEST_NEEDS_FAULTS();
   const auto r = program("null_pointer");
   EXPECT_EQ(r.signal, SIGSEGV);
   EXPECT_TRUE(says(r.err, "SIGSEGV in G 2 'careless'") && says(r.err, "0x0")) << r.err;
@@ -95,14 +87,14 @@ TEST(Broken, AFaultNamesSignalGAddressAndFunction) {
 }
 
 TEST(Broken, AFaultAfterTheRunIsNotOurs) {
-  URGE_SKIP_UNDER_SANITIZER();
+  URGE_TEST_NEEDS_FAULTS();
   const auto r = program("fault_after_the_run");
   EXPECT_EQ(r.signal, SIGSEGV);
   EXPECT_EQ(r.err, "");
 }
 
 TEST(Broken, AProgramsOwnFaultHandlerIsLeftInPlace) {
-  URGE_SKIP_UNDER_SANITIZER();
+  URGE_TEST_NEEDS_FAULTS();
   const auto r = program("own_fault_handler");
   EXPECT_EQ(r.status, 7);
   EXPECT_EQ(r.out, "own handler\n");

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "support/child.hpp"
+#include "support/sanitized.hpp"
 
 namespace urge::test {
 namespace {
@@ -27,8 +28,12 @@ TEST(Ends, TheProcessMayBeEndedByAG) {
   const auto r = program("exit_of_the_process_in_a_g");
   EXPECT_EQ(r.status, 3) << r.err;
   EXPECT_EQ(r.out, "atexit\n");
-  EXPECT_EQ(program("exit_of_the_process_beside_hogs").status, 4);
   EXPECT_EQ(program("underscore_exit_in_a_g").status, 5);
+}
+
+TEST(Ends, TheProcessMayBeEndedBesideHogs) {
+  URGE_TEST_NEEDS_ASYNC();
+  EXPECT_EQ(program("exit_of_the_process_beside_hogs").status, 4);
 }
 
 TEST(Ends, ABadVariableIsNamedWithItsValue) {
@@ -56,6 +61,7 @@ TEST(Ends, BeyondTheThreadLimitTheMessageNamesIt) {
 }
 
 TEST(Ends, PrintfAndMallocWorkAfterGsWereLeftInsideThem) {
+  URGE_TEST_NEEDS_ASYNC();  // beside hogs
   for (int i = 0; i < 3; ++i) {
     const auto r = program("usable_after_abandoning");
     if (r.status == 9) continue;  // not out of libc within a second, which is told and counted
@@ -80,6 +86,7 @@ TEST(Ends, LinesOfManyGsAreNeitherTornNorLost) {
 }
 
 TEST(Ends, ForkAndExecFromAGWork) {
+  URGE_TEST_NEEDS_ASYNC();  // beside hogs
   const auto r = program("fork_in_a_g");
   EXPECT_EQ(r.status, 0) << r.err;
   EXPECT_EQ(r.out, "OK\nend\n");

@@ -58,8 +58,11 @@ TEST_P(Stats, CountGsThatWereStartedAndHaveEnded) {
   EXPECT_EQ(s.finished, 101u);
   EXPECT_EQ(s.live, 0u);
   EXPECT_EQ(s.abandoned, 0u);
-  EXPECT_EQ(s.timers_fired, 100u);
-  EXPECT_GE(s.switches, 301u) << "first run, after the yield, after the sleep";
+  // A sleep that begins late, at its end or after it, needs no timer.
+  EXPECT_LE(s.timers_fired, 100u);
+  EXPECT_GT(s.timers_fired, 0u);
+  // Nor is a yield a switch where another P has taken those that waited.
+  EXPECT_GE(s.switches, 101 + s.timers_fired) << "first run, after the sleep";
 }
 
 TEST_P(Stats, BeginAtZeroWithEachRun) {

@@ -21,33 +21,11 @@
 
 #include "preempt/preempt.hpp"
 #include "stack/stack.hpp"
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define URGE_TEST_SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define URGE_TEST_SANITIZED 1
-#endif
+#include "support/sanitized.hpp"
 
 namespace urge::test {
 
 using namespace std::chrono_literals;
-
-#ifdef URGE_TEST_SANITIZED
-inline constexpr bool sanitized = true;
-#else
-inline constexpr bool sanitized = false;
-#endif
-#if defined(__SANITIZE_THREAD__)
-inline constexpr bool thread_sanitized = true;
-#else
-inline constexpr bool thread_sanitized = false;
-#endif
-
-// Sizes of a storm: a sanitizer costs a factor of ten or more.
-inline constexpr int scaled(int n) { return sanitized ? n / 10 + 1 : n; }
 
 inline std::size_t count_entries(const char* folder) {
   std::size_t n = 0;
@@ -175,9 +153,6 @@ inline std::vector<setting> async_settings(std::vector<unsigned> procs = {1, 2, 
   }
   return all;
 }
-
-#define URGE_TEST_NEEDS_ASYNC() \
-  if (urge::test::sanitized) GTEST_SKIP() << "under a sanitizer no G is stopped by signal"
 
 // The first run of a process keeps what it has made or loaded for all of them (libunwind's pipe, the first stacks).
 inline void warm_up() {
