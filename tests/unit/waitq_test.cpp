@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -13,8 +14,12 @@ namespace {
 struct WaitQueue : testing::Test {
   wait_list list, other;
   waiter a, b, c, d;
+  G ga, gb, gc, gd;
   wait_record ra, rb, rc, rd;
-  void SetUp() override { a.record = &ra, b.record = &rb, c.record = &rc, d.record = &rd; }
+  void SetUp() override {
+    ra.g = &ga, rb.g = &gb, rc.g = &gc, rd.g = &gd;
+    a.record = &ra, b.record = &rb, c.record = &rc, d.record = &rd;
+  }
 };
 
 TEST_F(WaitQueue, ServesInTheOrderOfComing) {
@@ -65,8 +70,9 @@ TEST_F(WaitQueue, PopSetsTheWinnerAndPassesOverThoseAlreadyClaimed) {
 
 TEST_F(WaitQueue, ForgetTakesEveryNodeOffItsList) {
   waiter nodes[2];
+  G g;
   wait_record r;
-  r.nodes = nodes, r.n = 2;
+  r.g = &g, r.nodes = nodes, r.n = 2;
   for (waiter& w : nodes) w.record = &r;
   push_back(list, a), push_back(list, nodes[0]), push_back(list, b);
   push_back(other, nodes[1]);
@@ -92,7 +98,9 @@ TEST_F(WaitQueue, OneOfManyPoppersClaimsARecord) {
   constexpr int n = 20'000;
   std::vector<waiter> first(n), second(n);
   std::vector<wait_record> records(n);
+  const auto gs = std::make_unique<G[]>(n);
   for (std::size_t i = 0; i < n; ++i) {
+    records[i].g = &gs[i];
     first[i].record = second[i].record = &records[i];
     push_back(list, first[i]), push_back(other, second[i]);
   }
