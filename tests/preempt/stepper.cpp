@@ -43,10 +43,10 @@ constexpr greg_t trap_flag = 0x100;
 struct state {
   bool on = false;
   G* other = nullptr;
+  G* main = nullptr;
   plan where;
   counts n;
-  bool lost = false;        // the other has found the flag, and cleared it
-  bool passing_on = false;  // it is about to give way, with the flag set
+  bool with_other = false;  // the flag: the stepped one has stopped by itself
   struct stopped {
     G* g = nullptr;
     std::uintptr_t pc = 0;
@@ -68,6 +68,18 @@ void remember(G* g, std::uintptr_t pc, bool asked) noexcept {
   ++now.n.lost;
 }
 
+bool was_stopped(const G* g) noexcept {
+  for (const auto& s : now.stopped)
+    if (s.g == g) return true;
+  return false;
+}
+// In the trampoline, or in the landing's last instructions, which hold no lock?
+bool in_between(const G* g, std::uintptr_t pc, std::uintptr_t sp) noexcept {
+  if (arch::in_trampoline(pc)) return true;
+  const auto top = g->own ? reinterpret_cast<std::uintptr_t>(g->own->stack_top) : 0;
+  return sp <= top && sp > top - 48 * 1024;
+}
+
 enum class back { no, from_stop, from_referee };
 // Was G stopped, and this is the trap after it has come back?
 back comes_back(G* g, std::uintptr_t pc) noexcept {
@@ -76,7 +88,7 @@ back comes_back(G* g, std::uintptr_t pc) noexcept {
       s.g = nullptr;
       if (s.pc != pc) ++now.n.elsewhere;
       if (!s.asked) return back::from_referee;
-      ++(now.runs.load(relaxed) != s.runs ? now.n.complete : now.n.stuck);
+      ++(now.runs.load(relaxed) != s.runs ? now.n.complete : now.n.waiting);
       return back::from_stop;
     }
   return back::no;
@@ -88,6 +100,7 @@ std::uint64_t refusals(defer_reason why) noexcept { return preempt::deferred(why
 bool ask(int, siginfo_t* info, void* uc) noexcept {
   constexpr int patience = 5000;  // 50 us each, for the maker to make an identity
   M* m = current_m();
+  const std::uintptr_t pc = arch::interrupted_pc(uc);
   for (int tries = 0; tries < patience; ++tries) {
     if (!m->p) return false;
     std::uint64_t before[static_cast<std::size_t>(defer_reason::count_)];
@@ -95,7 +108,7 @@ bool ask(int, siginfo_t* info, void* uc) noexcept {
     preempt::request(*m->p, m->p->schedtick.load(relaxed), monotonic_ns(), false);
     m->signal_pending.store(1, release);
     preempt::urge_on_preempt_signal(preempt::shared.signal.load(relaxed), info, uc);
-    if (arch::in_trampoline(arch::interrupted_pc(uc))) return true;
+    if (arch::interrupted_pc(uc) != pc) return true;
     bool again = false;
     for (unsigned i = 0; i < std::size(before); ++i) {
       if (refusals(static_cast<defer_reason>(i)) == before[i]) continue;
@@ -133,21 +146,28 @@ void on_trap(int number, siginfo_t* info, void* context) {
   }
   now.traps.store(now.traps.load(relaxed) + 1, relaxed);
   const std::uintptr_t pc = arch::interrupted_pc(uc);
-  if (g && g == now.other) {
-    if (!now.passing_on) flags &= ~trap_flag, now.lost = true;
+  if (g && (g == now.other || g == now.main)) {
+    now.with_other = true;
     return;
   }
-  now.lost = now.passing_on = false;
+  now.with_other = false;
   if (!(flags & trap_flag)) return;  // the instruction that has cleared it: the end
-  if (arch::in_trampoline(pc)) {
-    // A signal of the referee has stopped a G that was being stepped; its flags have been saved by one instruction.
-    if (g) remember(g, reinterpret_cast<const std::uintptr_t*>(arch::interrupted_sp(uc))[1], false);
-    flags &= ~trap_flag;
+  const bool each = now.where.every != 0 && now.where.first != plan::never;
+  if (g && in_between(g, pc, arch::interrupted_sp(uc))) {
+    if (!was_stopped(g)) {
+      // A signal of the referee has stopped a G that was being stepped; its flags have been saved by one instruction.
+      remember(g, reinterpret_cast<const std::uintptr_t*>(arch::interrupted_sp(uc))[1], false);
+      flags &= ~trap_flag;
+    } else {
+      // On its way back, and whoever resumed it had the flag.
+      ++now.n.in_runtime;
+      if (each && ask(number, info, uc)) ++now.n.elsewhere;
+    }
     return;
   }
-  const bool each = now.where.every != 0 && now.where.first != plan::never;
-  if (!g || g->locks.load(relaxed) != 0) {
+  if (!g || g->locks.load(relaxed) != 0 || g->status.load(relaxed) != g_status::running) {
     ++now.n.in_runtime;
+    if (!g && !current_m()->p) flags &= ~trap_flag;  // an M that has lost its P in a system call: the G goes elsewhere
     if (each && ask(number, info, uc)) ++now.n.elsewhere;  // it must refuse
     return;
   }
@@ -157,6 +177,10 @@ void on_trap(int number, siginfo_t* info, void* context) {
     return;
   }
   const std::uint64_t at = now.n.instructions++;
+  if (at == now.where.most) {
+    now.n.cut = true, now.on = false, flags &= ~trap_flag;
+    return;
+  }
   if (at < now.where.first || (each ? (at - now.where.first) % now.where.every : at - now.where.first) != 0) return;
   ++now.n.asked;
   if (!ask(number, info, uc)) return;
@@ -181,9 +205,17 @@ bool sleeps(std::uint64_t tid) noexcept {
   return name_end && name_end[1] == ' ' && name_end[2] == 'S';
 }
 
+std::int64_t cpu_time(std::uint64_t tid) noexcept {
+  timespec t{};
+  constexpr unsigned per_thread = 4, of_scheduler = 2;  // the kernel's numbering of clocks
+  const auto clock = static_cast<clockid_t>(~static_cast<unsigned>(tid) << 3 | per_thread | of_scheduler);
+  return ::clock_gettime(clock, &t) == 0 ? t.tv_sec * 1'000'000'000 + t.tv_nsec : 0;
+}
+
 void referee() {
   ::prctl(PR_SET_TIMERSLACK, 1);
-  constexpr std::int64_t look = 30'000, patience = 1'000'000'000;
+  constexpr std::int64_t look = 30'000;
+  constexpr std::int64_t patience = 5'000'000;  // ns of CPU time: glibc's rwlock spins in places
   std::uint64_t seen = 0;
   std::int64_t since = 0;
   while (!now.over.load(relaxed)) {
@@ -192,14 +224,16 @@ void referee() {
     P& p = all_ps[0];
     const std::uint32_t tick = p.schedtick.load(relaxed);
     const std::uint64_t progress = now.traps.load(relaxed) + now.runs.load(relaxed) + (std::uint64_t{tick} << 32);
-    const std::int64_t t = monotonic_ns();
-    if (progress != seen || !now.busy.load(relaxed)) {
-      seen = progress, since = t;
+    const std::uint64_t tid = now.tid.load(relaxed);
+    if (!now.busy.load(relaxed)) continue;
+    const std::int64_t used = cpu_time(tid);
+    if (progress != seen) {
+      seen = progress, since = used;
       continue;
     }
-    if (t - since < patience && !sleeps(now.tid.load(relaxed))) continue;
+    if (used - since < patience && !sleeps(tid)) continue;
     now.let_go.fetch_add(1, relaxed);
-    preempt::request(p, tick, t, true);
+    preempt::request(p, tick, monotonic_ns(), true);
   }
 }
 
@@ -220,29 +254,26 @@ class session {
       expected[who] = spawn([&] { return what.run(who); }).join();
     }
   }
-  // The G that runs the body while the other is stopped.
+  // The G that runs the body while the stepped one is stopped.
   void keep_running() {
     now.other = current_g();
-    while (!now.over.load(relaxed)) {
-      if (now.busy.load(relaxed)) {
+    for (; !now.over.load(relaxed); this_g::yield()) {
+      inside_ = now.busy.load(relaxed) && !now.with_other;
+      if (inside_) {
         now.n.wrong += what.run(1) != expected[1];
         now.runs.store(now.runs.load(relaxed) + 1, relaxed);
       }
       inside_ = false;
-      if (now.lost) {
-        now.passing_on = true;
-        trap_on();
-      }
-      this_g::yield();
-      now.passing_on = false;
-      inside_ = now.busy.load(relaxed);
     }
   }
   counts once(const plan& p) {
     renew();
     now.n = {};
     now.where = p;
-    const std::uint64_t runs = now.runs.load(relaxed), let_go = now.let_go.load(relaxed);
+    now.main = current_g();
+    now.with_other = false;
+    for (auto& s : now.stopped) s = {};
+    const std::uint64_t runs = now.runs.load(relaxed), let_go = now.let_go.load(relaxed), live = count_live();
     spawn([&] {
       now.tid.store(static_cast<std::uint64_t>(os::gettid()), relaxed);
       now.busy = true;
@@ -251,9 +282,11 @@ class session {
       const std::uint64_t result = what.run(0);
       const bool was_on = trap_off();
       now.n.lost += now.on && !was_on;
-      now.on = false;
+      now.with_other = false;
       now.n.wrong += result != expected[0];
     }).join();
+    while (count_live() > live) this_g::yield();  // what the body has started and not waited for
+    now.on = false;
     now.busy = false;
     while (inside_) this_g::yield();
     now.n.other_runs = now.runs.load(relaxed) - runs;
@@ -262,10 +295,14 @@ class session {
   }
 
  private:
-  bool inside_ = false;
+  volatile bool inside_ = false;
 };
 
 counts step(session& s, const plan& p) { return s.once(p); }
+
+void go_on_stepping(int who) noexcept {
+  if (who == 0 && now.on) trap_on();
+}
 
 void with_stepper(const body& b, void (*work)(session&, void*), void* arg) {
   struct sigaction trap {
@@ -306,8 +343,8 @@ bool long_run() {
 
 counts& counts::operator+=(const counts& c) noexcept {
   instructions += c.instructions, in_runtime += c.in_runtime, asked += c.asked, stops += c.stops, in_libc += c.in_libc;
-  complete += c.complete, stuck += c.stuck, other_runs += c.other_runs, let_go += c.let_go;
-  elsewhere += c.elsewhere, wrong += c.wrong, lost += c.lost;
+  complete += c.complete, waiting += c.waiting, other_runs += c.other_runs, let_go += c.let_go;
+  cut |= c.cut, elsewhere += c.elsewhere, wrong += c.wrong, lost += c.lost;
   for (unsigned i = 0; i < std::size(refused); ++i) refused[i] += c.refused[i];
   return *this;
 }
@@ -315,10 +352,11 @@ counts& counts::operator+=(const counts& c) noexcept {
 std::string to_string(const counts& c) {
   static constexpr const char* reasons[] = {"in the runtime", "guarded", "no identity", "in a handler",
                                             "trampoline",     "no room", "grace"};
-  std::string s = std::to_string(c.instructions) + " instructions, " + std::to_string(c.stops) + " stops (" +
-                  std::to_string(c.in_libc) + " in libc); in the runtime " + std::to_string(c.in_runtime) +
-                  "; the other: " + std::to_string(c.other_runs) + " runs, through during " +
-                  std::to_string(c.complete) + " stops, stuck during " + std::to_string(c.stuck) + "; refused:";
+  std::string s = (c.cut ? "the first " : "") + std::to_string(c.instructions) + " instructions, " +
+                  std::to_string(c.stops) + " stops (" + std::to_string(c.in_libc) + " in libc); in the runtime " +
+                  std::to_string(c.in_runtime) + "; the other: " + std::to_string(c.other_runs) +
+                  " runs, through during " + std::to_string(c.complete) + " stops, not during " +
+                  std::to_string(c.waiting) + "; refused:";
   for (unsigned i = 0; i < std::size(c.refused); ++i)
     if (c.refused[i]) s += " " + std::string(reasons[i]) + " " + std::to_string(c.refused[i]);
   return s;

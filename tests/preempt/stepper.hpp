@@ -19,13 +19,14 @@ struct body {
   std::string name;
   std::uint64_t (*run)(int who);      // 0: the one that is stepped; 1: the other
   void (*prepare)() = nullptr;        // renews what both share, before each stepped run
-  std::uint64_t most_stops = 10'000;  // of one pass, unless all is wanted: the stops are spread over the body
+  std::uint64_t most_stops = 10'000;  // of one pass, unless all is wanted: they are spread over the body
 };
 inline void PrintTo(const body& b, std::ostream* out) { *out << b.name; }
 
 // Where a stepped run is to be stopped: at instruction `first`, and at each `every`th from there on; 0: only there.
 struct plan {
   std::uint64_t first = 0, every = 1;
+  std::uint64_t most = UINT64_MAX;  // instructions; behind them the body runs freely
   static constexpr std::uint64_t never = UINT64_MAX;
 };
 
@@ -37,10 +38,11 @@ struct counts {
   std::uint64_t stops = 0;         // places where it took place
   std::uint64_t in_libc = 0;       // of these, inside libc, the loader or the unwinder
   std::uint64_t complete = 0;      // stops during which the other ended a run of the body
-  std::uint64_t stuck = 0;         // stops during which it did not: it waited for what the stopped one held
+  std::uint64_t waiting = 0;       // stops during which it did not: it waited, mostly for what the stopped one held
   std::uint64_t other_runs = 0;
   std::uint64_t let_go = 0;  // requests to get the other out of such a wait
   std::uint64_t refused[static_cast<std::size_t>(defer_reason::count_)] = {};  // of all that were asked for
+  bool cut = false;  // there were more instructions than were to be stepped
   // What must not be.
   std::uint64_t elsewhere = 0;  // went on at another instruction than it was stopped at
   std::uint64_t wrong = 0;      // other results than a run alone
@@ -63,6 +65,9 @@ void with_stepper(const body& b, Work&& work) {
   with_stepper(
       b, [](session& s, void* w) { (*static_cast<Work*>(w))([&s](const plan& p) { return step(s, p); }); }, &work);
 }
+
+// For a body that may have gone on in another thread, where the trap flag is not set.
+void go_on_stepping(int who) noexcept;
 
 // True while the body is stopped at one place per run: then a run of the other may come before anything is done.
 bool afresh() noexcept;

@@ -162,6 +162,12 @@ std::uint64_t regular_expression(int who) {
   return sum;
 }
 
+std::uint64_t match_only(int who) {
+  static const std::regex pattern("(a|b)+c");
+  std::cmatch found;
+  return std::regex_match(who ? "abbac" : "bac", found, pattern) + static_cast<std::uint64_t>(found.length(0)) * 4;
+}
+
 std::uint64_t map_of_strings(int who) {
   std::map<std::string, std::unique_ptr<int>> words;
   for (int i = 0; i < 6; ++i)
@@ -179,7 +185,7 @@ INSTANTIATE_TEST_SUITE_P(Cpp, Stepper,
                                          body{"CallOnce", call_once, renew_once},
                                          body{"RecursiveMutex", recursive_lock}, body{"SharedMutex", shared_lock},
                                          body{"ThreadLocal", thread_locals}, body{"Regex", regular_expression},
-                                         body{"MapOfStrings", map_of_strings}),
+                                         body{"RegexMatch", match_only}, body{"MapOfStrings", map_of_strings}),
                          name_body());
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -58,6 +59,20 @@ std::uint64_t calloc_realloc(int who) {
   at = static_cast<unsigned char*>(std::realloc(at, 64));
   std::free(beside);
   std::free(at);
+  return right;
+}
+
+// Each takes the block that the other has left and frees it, into the arena that it came from: that arena's lock is
+// what the other wants too.
+std::atomic<unsigned char*> handed_over{nullptr};
+std::uint64_t free_for_the_other(int who) {
+  bool right = true;
+  for (const std::size_t n : {2000, 3000, 70'000}) {
+    auto* mine = static_cast<unsigned char*>(std::malloc(n));
+    fill(mine, 2000, static_cast<unsigned>(who));
+    right = right && holds(mine, 2000, 2000, static_cast<unsigned>(who));
+    std::free(handed_over.exchange(mine));
+  }
   return right;
 }
 
@@ -182,9 +197,10 @@ std::uint64_t kernel_clock(int) {
 
 INSTANTIATE_TEST_SUITE_P(Libc, Stepper,
                          testing::Values(body{"Malloc", malloc_free}, body{"CallocRealloc", calloc_realloc},
-                                         body{"Snprintf", print_floats}, body{"Sscanf", scan_floats},
-                                         body{"Strtod", to_double}, body{"Errno", failing_calls},
-                                         body{"LocaltimeR", local_time, nullptr, 3000}, body{"Qsort", quick_sort},
+                                         body{"FreeForTheOther", free_for_the_other}, body{"Snprintf", print_floats},
+                                         body{"Sscanf", scan_floats}, body{"Strtod", to_double},
+                                         body{"Errno", failing_calls}, body{"LocaltimeR", local_time, nullptr, 3000},
+                                         body{"Qsort", quick_sort},
                                          body{"MemcpyOfAMegabyte", copy_megabyte, nullptr, 2000},
                                          body{"Strings", copy_and_compare}, body{"Dlopen", open_library, nullptr, 1500},
                                          body{"Vdso", kernel_clock}),

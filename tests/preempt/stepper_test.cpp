@@ -8,8 +8,8 @@
 namespace urge::test::stepper {
 namespace {
 
-// Steps that one test may take when not everything is wanted: each costs some 20 us in a virtual machine.
-constexpr std::uint64_t most_steps = 30'000;
+// What one test may step over when not everything is wanted: each step costs some 20 us in a virtual machine.
+constexpr std::uint64_t most_in_one_pass = 40'000, most_afresh = 30'000;
 // Longer ones are not run afresh: the steps grow with the square.
 constexpr std::uint64_t longest_afresh = 5'000;
 
@@ -21,22 +21,24 @@ void report(const char* how, const body& b, const counts& c) {
 void expect_right(const counts& c) {
   EXPECT_EQ(c.wrong, 0u) << "results that a run alone does not have";
   EXPECT_EQ(c.stops, c.asked) << "places where the body was not preempted";
-  EXPECT_EQ(c.complete + c.stuck, c.stops) << "did not come back from each stop";
+  EXPECT_EQ(c.complete + c.waiting, c.stops) << "did not come back from each stop";
   EXPECT_EQ(c.elsewhere, 0u) << "went on at another instruction, or was stopped in the runtime";
   EXPECT_EQ(c.lost, 0u) << "the trap flag was lost on the way";
 }
 
 TEST_P(Stepper, InOnePass) {
   const body& b = GetParam();
+  const std::uint64_t most = long_run() ? UINT64_MAX : most_in_one_pass;
   with_stepper(b, [&](auto step) {
-    const counts alone = step(plan{plan::never, 1});
+    const counts alone = step(plan{plan::never, 1, most});
     const std::uint64_t every = long_run() ? 1 : alone.instructions / b.most_stops + 1;
-    const counts c = step(plan{0, every});
+    const counts c = step(plan{0, every, most});
     report("one pass", b, c);
     expect_right(c);
-    EXPECT_EQ(c.asked, (c.instructions + every - 1) / every);
-    // Stopped ones take the slower ways too, and the quicker: but it is the same body.
-    EXPECT_GE(c.instructions * 4, alone.instructions * 3);
+    const std::uint64_t places = c.instructions - c.cut;
+    EXPECT_EQ(c.asked, (places + every - 1) / every);
+    // Stopped, it may take slower ways, or find done what it has to do alone: but it is the same body.
+    EXPECT_GE(c.instructions * 2, alone.instructions);
     EXPECT_GT(c.complete, 0u);
   });
 }
@@ -44,20 +46,17 @@ TEST_P(Stepper, InOnePass) {
 TEST_P(Stepper, AfreshForEachStop) {
   const body& b = GetParam();
   with_stepper(b, [&](auto step) {
-    const std::uint64_t n = step(plan{plan::never, 1}).instructions;
-    const std::uint64_t steps = n * n / 2;
-    std::uint64_t every = 1;
-    if (!long_run())
-      every = steps / most_steps + 1;
-    else if (n > longest_afresh)
-      every = n / longest_afresh * (n / longest_afresh) + 1;
+    const counts alone = step(plan{plan::never, 1, longest_afresh});
+    if (alone.cut) return;
+    const std::uint64_t n = alone.instructions;
+    const std::uint64_t every = long_run() ? 1 : n * (n + alone.in_runtime) / 2 / most_afresh + 1;
     counts all;
     for (std::uint64_t at = 0;; at += every) {
       const counts c = step(plan{at, 0});
       all += c;
       if (c.asked == 0) break;
     }
-    report(("afresh, each " + std::to_string(every) + ".").c_str(), b, all);
+    report("afresh", b, all);
     expect_right(all);
     EXPECT_GE(all.stops, n / every / 2);
   });
