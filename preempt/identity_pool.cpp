@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Where identities come from (docs/protocols/identity.md). A donor thread is created with a small stack of ours, fills
 // in what belongs to its TLS block, cuts every tie between the kernel and that block, and ends by the bare exit system
-// call: glibc never learns of it. What remains is a `struct pthread` with its TLS that no kernel thread uses.
+// call: glibc never learns of it. What remains is a `struct pthread` with its TLS that no kernel thread uses. One that
+// was a G's own from its start is used once: a bare clone lets the donor go on where it ended, now to end as threads
+// do.
 //   rseq             unregistered: the kernel would write the CPU number there
 //   clear_child_tid  moved: the kernel would zero the id there and wake joiners
 //   robust list      taken off: it would be walked at exit
@@ -11,7 +13,9 @@
 #include "preempt/identity_pool.hpp"
 
 #include <cxxabi.h>
+#include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,6 +25,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "preempt/handler.hpp"
 #include "preempt/preempt.hpp"
 #include "sched/sanitizer.hpp"
 
@@ -39,6 +44,7 @@ namespace {
 
 constexpr std::size_t donor_stack_bytes = 64 * 1024;  // virtual; two or three pages are touched
 constexpr std::size_t donors_per_map = 32;
+constexpr std::size_t piece_bytes = 2048;
 constexpr int first_tid = 0x20000000;        // above any kernel's pid_max (2^22), below the futex bits (2^30)
 constexpr std::size_t pthread_bytes = 2304;  // of glibc 2.36; only bounds the search
 constexpr unsigned rseq_signature = 0x53053053;
@@ -46,26 +52,41 @@ constexpr int rseq_unregister = 1;
 
 struct donor_order {
   int tid;
+  identity* id;
+  std::uintptr_t creator_base = arch::thread_base();
+  int creator_tid = os::gettid();
   note done;
-  identity* made = nullptr;
+  bool made = false;
 };
 
-// Where `struct pthread` keeps its thread's id; found once, by looking for it. 0: not found.
-std::size_t find_tid_offset(std::uintptr_t base) noexcept {
+// Where `struct pthread` keeps its thread's id: where two threads have theirs. One alone is not enough: a half of a
+// pointer may look like it. 0: not found.
+std::size_t find_tid_offset(std::uintptr_t base, std::uintptr_t other_base, int other_tid) noexcept {
   const int tid = os::gettid();
-  for (std::size_t at = 0; at < pthread_bytes; at += sizeof(int)) {
+  const auto word_at = [](std::uintptr_t at) {
     int word;
-    std::memcpy(&word, reinterpret_cast<const void*>(base + at), sizeof word);
-    if (word == tid) return at;
-  }
+    std::memcpy(&word, reinterpret_cast<const void*>(at), sizeof word);
+    return word;
+  };
+  for (std::size_t at = 0; at < pthread_bytes; at += sizeof(int))
+    if (word_at(base + at) == tid && word_at(other_base + at) == other_tid) return at;
   return 0;
+}
+
+// The last that the donor's thread does, on a piece of its stack that nobody else uses.
+void leave_kernel(arch::transfer t) noexcept {
+  auto* order = static_cast<donor_order*>(t.data);
+  order->id->donor = t.from;
+  order->made = true;
+  order->done.wake();
+  for (;;) os::syscall6(SYS_exit, 0);
 }
 
 // Context: a new thread with all signals blocked.
 void* donate(void* arg) noexcept {
   auto* order = static_cast<donor_order*>(arg);
   const std::uintptr_t base = arch::thread_base();
-  const std::size_t tid_at = find_tid_offset(base);
+  const std::size_t tid_at = find_tid_offset(base, order->creator_base, order->creator_tid);
   if (tid_at == 0) {
     order->done.wake();
     return nullptr;
@@ -75,75 +96,118 @@ void* donate(void* arg) noexcept {
   std::memset(warm, 0, 64);
   std::free(warm);
 
-  identity& id = urge_identity;
+  identity& id = *order->id;
   id.base = base;
   id.words = &urge_tls;
   id.yield_wanted = &urge_yield_wanted;
   id.eh = reinterpret_cast<eh_state*>(abi::__cxa_get_globals());
-  // Our own frames lie above; while this thread is still on its way out, it needs some room below them.
-  id.stack_top = reinterpret_cast<char*>((reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) - 2048) &
-                                         ~std::uintptr_t{63});
+  // Our own frames lie above, and wait for the end; below them is the piece for leave_kernel, and for coming back.
+  char* const piece = reinterpret_cast<char*>((reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) - 1024) &
+                                              ~std::uintptr_t{63});
+  id.stack_top = piece - piece_bytes;
+  id.ended = false;
   urge_async_sp = id.stack_top;
   urge_yield_wanted = 0;
 
   if (&__rseq_size && __rseq_size != 0)
     os::syscall6(SYS_rseq, static_cast<long>(base) + __rseq_offset, 32, rseq_unregister, rseq_signature);
-  static int nobody;
-  os::syscall6(SYS_set_tid_address, reinterpret_cast<long>(&nobody));
+  id.on_its_way.store(1, relaxed);
+  os::syscall6(SYS_set_tid_address, reinterpret_cast<long>(&id.on_its_way));
   os::syscall6(SYS_set_robust_list, 0, 24);
-  std::memcpy(reinterpret_cast<void*>(base + tid_at), &order->tid, sizeof order->tid);
-  order->made = &id;
-  order->done.wake();
-  for (;;) os::syscall6(SYS_exit, 0);
+  id.tid_word = reinterpret_cast<int*>(base + tid_at);
+  std::memcpy(id.tid_word, &order->tid, sizeof order->tid);
+  arch::jump(arch::make(piece, piece_bytes, leave_kernel), order);
+  return nullptr;  // by `retire`: in another thread of the kernel, which ends as glibc's
 }
 
-char* next_donor_stack() noexcept {
-  static char* at = nullptr;
-  static std::size_t left = 0;
-  if (left == 0) {
-    void* map = os::map(donor_stack_bytes * donors_per_map, true);
-    if (os::failed(map)) return nullptr;
-    os::advise(map, donor_stack_bytes * donors_per_map, MADV_NOHUGEPAGE);
-    at = static_cast<char*>(map), left = donors_per_map;
+int come_back(void* id) noexcept {
+  arch::jump(static_cast<identity*>(id)->donor, nullptr);
+  return 0;
+}
+
+// Descriptors with a stack that have no donor. Context: the maker, or the caller of `run` before the first M.
+identity* unused = nullptr;
+
+identity* take_unused() noexcept {
+  if (!unused) {
+    void* stacks = os::map(donor_stack_bytes * donors_per_map, true);
+    if (os::failed(stacks)) return nullptr;
+    void* descriptors = os::map(sizeof(identity) * donors_per_map, false);
+    if (os::failed(descriptors)) {
+      os::unmap(stacks, donor_stack_bytes * donors_per_map);
+      return nullptr;
+    }
+    os::advise(stacks, donor_stack_bytes * donors_per_map, MADV_NOHUGEPAGE);
+    for (std::size_t i = 0; i < donors_per_map; ++i) {
+      identity* id = new (static_cast<identity*>(descriptors) + i) identity;
+      id->low = static_cast<char*>(stacks) + i * donor_stack_bytes;
+      id->next = std::exchange(unused, id);
+    }
   }
-  char* s = at;
-  at += donor_stack_bytes, --left;
-  return s;
+  return std::exchange(unused, unused->next);
 }
 
-int make_one() noexcept {
+// A new identity, which is on no list; null: `error` is -errno.
+identity* make_donor(int& error) noexcept {
   static int next_tid = first_tid;
-  static char* spare_stack = nullptr;
-  char* stack = spare_stack ? spare_stack : next_donor_stack();
-  spare_stack = nullptr;
-  if (!stack) return -ENOMEM;
+  donor_order order;
+  order.id = take_unused();
+  error = -ENOMEM;
+  if (!order.id) return nullptr;
   pthread_attr_t attr;
   pthread_attr_init(&attr);
-  int error = pthread_attr_setstack(&attr, stack, donor_stack_bytes);
+  error = pthread_attr_setstack(&attr, order.id->low, donor_stack_bytes);
   sigset_t all;
   sigfillset(&all);
   if (error == 0) error = pthread_attr_setsigmask_np(&attr, &all);
-  donor_order order;
   order.tid = next_tid++;
   pthread_t thread;
   if (error == 0) error = pthread_create(&thread, &attr, donate, &order);
   pthread_attr_destroy(&attr);
-  if (error != 0) {
-    spare_stack = stack;
-    return -error;
-  }
-  order.done.sleep();
-  if (!order.made) {
+  if (error == 0) {
+    order.done.sleep();
+    if (order.made) {
+      pool.made.fetch_add(1, relaxed);
+      return order.id;
+    }
     pthread_join(thread, nullptr);
-    spare_stack = stack;
-    return -ENOTSUP;
+    error = ENOTSUP;
   }
-  pool.made.fetch_add(1, relaxed);
+  error = -error;
+  order.id->next = std::exchange(unused, order.id);
+  return nullptr;
+}
+
+int make_one() noexcept {
+  int error;
+  identity* id = make_donor(error);
+  if (!id) return error;
   std::lock_guard hold(pool.lock);
-  order.made->next = pool.free;
-  pool.free = order.made;
+  id->next = pool.free;
+  pool.free = id;
   pool.n_free.store(pool.n_free.load(relaxed) + 1, relaxed);
   return 0;
+}
+
+// The donor ends as a thread: what is left of thread_local and thread-specific data is destroyed, its malloc cache goes
+// back to the arena, and its stack can be used again. False: no thread to be had.
+bool retire(identity* id) noexcept {
+  // The donor's last steps need the same piece of stack. The kernel clears the word at the end, and wakes, not
+  // privately.
+  while (id->on_its_way.load(seq_cst) != 0)
+    os::syscall6(SYS_futex, reinterpret_cast<long>(&id->on_its_way), FUTEX_WAIT, 1);
+  sigset_t all, old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  constexpr int as_a_thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
+                              CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+  const int tid = ::clone(come_back, id->stack_top + piece_bytes, as_a_thread, id, id->tid_word,
+                          reinterpret_cast<void*>(id->base), id->tid_word);
+  pthread_sigmask(SIG_SETMASK, &old, nullptr);
+  if (tid < 0) return false;
+  pthread_join(id->base, nullptr);
+  id->next = std::exchange(unused, id);
+  return true;
 }
 
 void put(identity* id, bool was_carried) noexcept {
@@ -164,10 +228,35 @@ int make_identities(unsigned n) noexcept {
   return 0;
 }
 
+identity* make_fresh_identity() noexcept {
+  int error;
+  return make_donor(error);
+}
+
+void retire_identities() noexcept {
+  for (;;) {
+    identity* id;
+    {
+      std::lock_guard hold(pool.lock);
+      id = pool.ended;
+      if (!id) return;
+      pool.ended = id->next;
+    }
+    if (!retire(id)) {
+      std::lock_guard hold(pool.lock);
+      id->next = std::exchange(pool.ended, id);
+      return;  // at the next call
+    }
+    std::lock_guard hold(pool.lock);
+    pool.retired.fetch_add(1, relaxed);
+    pool.carried.store(pool.carried.load(relaxed) - 1, relaxed);
+  }
+}
+
 void refill_identities() noexcept {
   const std::uint32_t bound = pool.max_carried.load(relaxed);
   while (pool.n_free.load(relaxed) < pool.wanted.load(relaxed) &&
-         pool.made.load(relaxed) < std::uint64_t{bound} + 2 * max_procs) {
+         pool.made.load(relaxed) - pool.retired.load(relaxed) < std::uint64_t{bound} + 2 * max_procs) {
     if (make_one() < 0) return;  // fewer spares: preemptions are put off and counted; asked again at the next call
   }
 }
@@ -186,7 +275,67 @@ void count_as_carried() noexcept {
   pool.carried.store(pool.carried.load(relaxed) + 1, relaxed);
 }
 
-void give_back(identity* id) noexcept { put(id, true); }
+bool reserve_identity() noexcept {
+  std::lock_guard hold(pool.lock);
+  const std::uint32_t n = pool.carried.load(relaxed);
+  if (n >= pool.max_carried.load(relaxed)) return false;
+  pool.carried.store(n + 1, relaxed);
+  return true;
+}
+void unreserve_identity() noexcept {
+  std::lock_guard hold(pool.lock);
+  pool.carried.store(pool.carried.load(relaxed) - 1, relaxed);
+}
+
+bool few_left() noexcept {
+  const std::uint64_t bound = pool.max_carried.load(relaxed);
+  return std::uint64_t{pool.carried.load(relaxed)} * 8 >= bound * 7;
+}
+
+void take_along(M& m, G& g) noexcept {
+  identity* next = pool.take_to_carry();
+  if (pool.low()) call_maker();
+  if (!next) {
+    // It goes on under another: a recursive mutex that it holds will not know it.
+    shared.deferred[static_cast<std::size_t>(defer_reason::no_identity)].fetch_add(1, relaxed);
+    return;
+  }
+  promote(m, g, next);
+}
+
+void promote(M& m, G& g, identity* next) noexcept {
+  g.own = std::exchange(m.loan, next);
+  add_own(g.n_promoted, std::uint64_t{1});
+  if (m.p) add_own(m.p->count.promoted, std::uint64_t{1});
+}
+
+void give_back_early(M& m, G& g) noexcept {
+  identity* id = std::exchange(g.own, nullptr);
+  *m.loan->eh = *id->eh;
+  m.loan->words->g = &g, m.loan->words->m = &m;
+  m.bound.store(m.loan, relaxed);  // a hint for sysmon
+  arch::set_thread_base(m.loan->base);
+  put(id, true);
+  pool.given_back.fetch_add(1, relaxed);
+}
+
+bool points_into(const identity& id, std::uintptr_t word) noexcept {
+  const auto low = reinterpret_cast<std::uintptr_t>(id.low);
+  return word >= low && word < low + donor_stack_bytes;
+}
+
+void give_back(G& g) noexcept {
+  identity* id = std::exchange(g.own, nullptr);
+  if (!id) return unreserve_identity();  // promised, and not made before the end of the run
+  if (!id->ended) return put(id, true);
+  id->words->g = nullptr, id->words->m = nullptr;
+  {
+    std::lock_guard hold(pool.lock);
+    id->next = std::exchange(pool.ended, id);
+  }
+  call_maker();
+}
+void give_back_unused(identity* id) noexcept { put(id, true); }
 void give_back_loan(identity* id) noexcept { put(id, false); }
 
 void lose_identity(identity*) noexcept {
@@ -196,7 +345,8 @@ void lose_identity(identity*) noexcept {
 }
 
 identity_counts count_identities() noexcept {
-  return {pool.made.load(relaxed), pool.n_free.load(relaxed), pool.carried.load(relaxed), pool.lost.load(relaxed)};
+  return {pool.made.load(relaxed), pool.n_free.load(relaxed),  pool.carried.load(relaxed),
+          pool.lost.load(relaxed), pool.retired.load(relaxed), pool.given_back.load(relaxed)};
 }
 
 void limit_carried(unsigned n) noexcept { pool.max_carried.store(n, relaxed); }

@@ -8,11 +8,12 @@ namespace urge::preempt {
 struct identity_pool {
   raw_lock lock;
   identity* free = nullptr;          // lock
+  identity* ended = nullptr;         // lock; to be retired by the maker
   atomic<std::uint32_t> n_free{0};   // written under lock
   atomic<std::uint32_t> carried{0};  // by Gs; written under lock
   atomic<std::uint32_t> max_carried{0};
   atomic<std::uint32_t> wanted{16};  // spares to keep ahead of need
-  atomic<std::uint64_t> taken{0}, made{0}, lost{0};
+  atomic<std::uint64_t> taken{0}, made{0}, lost{0}, retired{0}, given_back{0};
 
   // Takes one for a G to carry. Context: the signal handler too: it does not wait for the lock, whose holder may be on
   // another CPU or off it; the request is asked again in 50 us.
@@ -22,6 +23,16 @@ struct identity_pool {
       if (i == 100) return nullptr;
       _mm_pause();
     }
+    identity* id = take_locked();
+    lock.unlock();
+    return id;
+  }
+  // The same for code that may wait.
+  identity* take_to_carry() noexcept {
+    std::lock_guard hold(lock);
+    return carried.load(relaxed) >= max_carried.load(relaxed) ? nullptr : take_locked();
+  }
+  identity* take_locked() noexcept {
     identity* id = free;
     if (id) {
       free = id->next;
@@ -29,7 +40,6 @@ struct identity_pool {
       carried.store(carried.load(relaxed) + 1, relaxed);
       taken.store(taken.load(relaxed) + 1, relaxed);
     }
-    lock.unlock();
     return id;
   }
   bool low() const noexcept { return n_free.load(relaxed) * 2 < wanted.load(relaxed); }

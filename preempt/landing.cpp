@@ -19,13 +19,11 @@ extern "C" __attribute__((visibility("hidden"))) void urge_landing() noexcept {
   M* m = g->m;
   if (!g->own) {
     // Promoted: the identity under which it was interrupted is its own from now on, and the M's other Gs get the next.
-    g->own = m->loan;
-    m->loan = std::exchange(m->next_loan, nullptr);
-    if (m->loan) {
-      add_own(g->n_promoted, std::uint64_t{1});
-      add_own(m->p->count.promoted, std::uint64_t{1});
+    if (identity* next = std::exchange(m->next_loan, nullptr)) {
+      preempt::promote(*m, *g, next);
     } else {
-      preempt::count_as_carried();  // the run ends: the M needs no other
+      g->own = std::exchange(m->loan, nullptr);  // the run ends: the M needs no other
+      preempt::count_as_carried();
     }
   }
   if (g->sigmask != m->sigmask) os::set_signal_mask(m->sigmask);
@@ -44,6 +42,7 @@ struct sigaction before;
 
 int install(int signal) noexcept {
   find_text_ranges();
+  find_lock_functions();
   shared.signal.store(signal, relaxed);
   if (sanitizer::on) return 0;
   hold_off_in_handlers();
@@ -71,12 +70,10 @@ void uninstall() noexcept {
 
 void m_start(M& m) noexcept {
   identity& base = urge_identity;
-  base = {arch::thread_base(),
-          &urge_tls,
-          &urge_yield_wanted,
-          reinterpret_cast<eh_state*>(abi::__cxa_get_globals()),
-          nullptr,
-          nullptr};
+  base.base = arch::thread_base();
+  base.words = &urge_tls;
+  base.yield_wanted = &urge_yield_wanted;
+  base.eh = reinterpret_cast<eh_state*>(abi::__cxa_get_globals());
   m.base = &base;
   m.bound.store(&base, relaxed);
   urge_tls = {nullptr, &m};
@@ -106,7 +103,7 @@ void m_stop(M& m) noexcept {
   if (!sanitizer::on) {
     ::sigaltstack(&m.before_alt, nullptr);
     if (m.loan) give_back_loan(m.loan);
-    if (m.next_loan) give_back(m.next_loan);
+    if (m.next_loan) give_back_unused(m.next_loan);
   }
   m.loan = m.next_loan = nullptr;
   m.bound.store(nullptr, relaxed);
@@ -119,7 +116,7 @@ std::uint64_t deferred(defer_reason why) noexcept {
 }
 void reset_counts() noexcept {
   for (auto& n : shared.deferred) n.store(0, relaxed);
-  pool.taken.store(0, relaxed);
+  pool.taken.store(0, relaxed), pool.given_back.store(0, relaxed);
 }
 
 }  // namespace urge::preempt

@@ -6,6 +6,7 @@
 //   landing.cpp        the G takes its identity along, the M the next one; the scheduler goes on
 //   identity_pool.cpp  where identities come from
 //   text_ranges.cpp    which code belongs to libc, the loader, the unwinder
+//   lock_count.cpp     which Gs hold a lock of pthread
 //   interpose.cpp      sigaction, sigprocmask: what users may not take from us
 // A G is stopped at one of these points:
 //   1. it stops by itself: waits, gives way, ends;
@@ -45,7 +46,7 @@ void reset_counts() noexcept;
 
 // --- identities ---
 struct identity_counts {
-  std::uint64_t made, free, carried, lost;
+  std::uint64_t made, free, carried, lost, retired, given_back;
 };
 identity_counts count_identities() noexcept;
 // The bound on Gs that carry one.
@@ -54,9 +55,28 @@ void limit_carried(unsigned) noexcept;
 int make_identities(unsigned n) noexcept;
 // Makes as many as are wanted ahead of need. Context: the maker.
 void refill_identities() noexcept;
-void count_as_carried() noexcept;    // a loan that a G keeps, with nothing drawn in its place
-identity* take_loan() noexcept;      // for a new M; null: none left
-void give_back(identity*) noexcept;  // one that a G carried
+void count_as_carried() noexcept;           // a loan that a G keeps, with nothing drawn in its place
+identity* take_loan() noexcept;             // for a new M; null: none left
+void give_back(G&) noexcept;                // what a G carried, or was promised, at its end
+void give_back_unused(identity*) noexcept;  // drawn for a G that did not take it
+// For a G's whole life: one of max_identities. False: all are carried.
+bool reserve_identity() noexcept;
+void unreserve_identity() noexcept;
+// One that nobody has had, on no list; null: no memory or no thread. Context: the maker.
+identity* make_fresh_identity() noexcept;
+// Ends as threads those whose G has ended with them. Context: the maker.
+void retire_identities() noexcept;
+// Is the bound on carried ones near?
+bool few_left() noexcept;
+// A G that stops by itself takes its M's identity along, for it holds a lock of pthread; or none is left, which is
+// counted. A G that has `next` in exchange. A G that needs its own no more gives it back before its end.
+void take_along(M&, G&) noexcept;
+void promote(M&, G&, identity* next) noexcept;
+void give_back_early(M&, G&) noexcept;
+// Is this the address of something in the identity's block or on its stack?
+bool points_into(const identity&, std::uintptr_t word) noexcept;
+// Looks up what lock_count.cpp stands before. Context: the caller of `run`.
+void find_lock_functions() noexcept;
 void give_back_loan(identity*) noexcept;
 void lose_identity(identity*) noexcept;  // its G was abandoned inside libc: nobody may use it again
 

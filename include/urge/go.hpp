@@ -22,6 +22,10 @@ struct go_options {
   std::string_view name = {};  // copied, 63 characters at most
   std::size_t stack_size = 0;  // bytes, 16 KiB to 1 GiB, rounded up to pages; 0: options.stack_size
   unsigned weight = 1;         // 1 to 1000: share of CPU among those that want it; one slice is at most 4 quanta
+  // errno, thread_local, locale and pthread_self() of its own from its first instruction, as a thread has them: fresh,
+  // and thread_local destructors run at its end. It costs the making of a thread; one of max_identities is taken for
+  // its life.
+  bool own_identity = false;
   std::chrono::nanoseconds cpu_limit{
       0};  // CPU time after which it is ended at its next preemption, as if killed; 0: none
 };
@@ -110,7 +114,8 @@ g_info join_handle<R>::info() const noexcept {
 
 // Starts a G that nobody waits for. An exception that escapes from it ends the process with the G's backtrace.
 // Threads: a G. Blocks: no. Throws: std::logic_error outside a G; std::invalid_argument for a bad option;
-// std::bad_alloc. Source: Go's `go` statement (proc.go, newproc).
+// std::bad_alloc; std::system_error with own_identity when max_identities are carried.
+// Source: Go's `go` statement (proc.go, newproc).
 template <class F, class... A>
 void go(go_options how, F&& f, A&&... a) {
   using call = detail::closure<std::decay_t<F>, std::decay_t<A>...>;

@@ -85,10 +85,11 @@ struct stats {
   std::array<std::uint64_t, static_cast<std::size_t>(defer_reason::count_)> deferred_by_reason{};
   std::uint64_t promoted = 0;  // Gs that took their M's identity along
   std::uint64_t identities_taken = 0, identities_made = 0, identities_lost = 0;
-  std::uint64_t kept_back = 0;         // Gs killed where they stood: all that they hold is kept until `run` ends
-  std::uint64_t kept_back_bytes = 0;   // of their stacks; what they have on the heap is not known
-  std::uint64_t abandoned = 0;         // Gs alive when `run` ended
-  std::uint64_t abandoned_inside = 0;  // of these, those that did not come out of libc within 1 s
+  std::uint64_t identities_given_back = 0;  // by Gs that were still alive, as few were left
+  std::uint64_t kept_back = 0;              // Gs killed where they stood: all that they hold is kept until `run` ends
+  std::uint64_t kept_back_bytes = 0;        // of their stacks; what they have on the heap is not known
+  std::uint64_t abandoned = 0;              // Gs alive when `run` ended
+  std::uint64_t abandoned_inside = 0;       // of these, those that did not come out of libc within 1 s
   std::uint64_t threads = 0, idle_threads = 0, spinning = 0;
   std::uint64_t wakeup_preempts = 0, netpoll_wakeups = 0, timers_fired = 0;
   latency_histogram preempt_latency;  // from the end of the slice to the moment that the G is off its P

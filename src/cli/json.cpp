@@ -44,6 +44,7 @@ nlohmann::json stats_json(const stats& s) {
           {"identities_taken", s.identities_taken},
           {"identities_made", s.identities_made},
           {"identities_lost", s.identities_lost},
+          {"identities_given_back", s.identities_given_back},
           {"kept_back", s.kept_back},
           {"kept_back_bytes", s.kept_back_bytes},
           {"abandoned", s.abandoned},

@@ -91,14 +91,39 @@ void start_wanted_ms() noexcept {
   }
 }
 
+// A G that was promised one waits until there is one: without memory for a thread it is tried again.
+bool give_wanted_identities() noexcept {
+  for (;;) {
+    G* g;
+    {
+      std::lock_guard hold(sched.lock);
+      g = sched.wants_identity.pop_front();
+    }
+    if (!g) return true;
+    if (!(g->own = preempt::make_fresh_identity())) {
+      std::lock_guard hold(sched.lock);
+      sched.wants_identity.push_back(g);
+      return false;
+    }
+    put_global(g);
+    wake_p();
+  }
+}
+
 void* loop(void*) noexcept {
   for (;;) {
     const std::uint32_t calls = sched.maker_word.load(acquire);  // [maker.word] acquire: what is wanted
     if (over.load(acquire)) break;                               // [maker.over] acquire: no more of this run
     start_wanted_ms();
-    if (!sanitizer::on) preempt::refill_identities();
-    os::futex_wait(sched.maker_word, calls);
+    std::int64_t until = os::no_deadline;
+    if (!sanitizer::on) {
+      preempt::retire_identities();
+      if (!give_wanted_identities()) until = monotonic_ns() + 10'000'000;
+      preempt::refill_identities();
+    }
+    os::futex_wait(sched.maker_word, calls, until);
   }
+  if (!sanitizer::on) preempt::retire_identities();
   return nullptr;
 }
 
@@ -107,6 +132,14 @@ void* loop(void*) noexcept {
 int start() noexcept {
   over.store(false);
   return -pthread_create(&thread, nullptr, loop, nullptr);
+}
+
+void want_identity(G* g) noexcept {
+  {
+    std::lock_guard hold(sched.lock);
+    sched.wants_identity.push_back(g);
+  }
+  call_maker();
 }
 
 void stop() noexcept {

@@ -36,14 +36,30 @@ std::size_t page_round(std::size_t n) { return (n + 4095) & ~std::size_t{4095}; 
 
 void m_start(M& m) noexcept { preempt::m_start(m); }
 void m_stop(M& m) noexcept { preempt::m_stop(m); }
-void identity_free(identity* id) noexcept { preempt::give_back(id); }
-bool may_end(const G& g) noexcept { return g.stopped_by_signal ? outside_libc(g) : true; }
+void identity_free(G& g) noexcept {
+  if (!sanitizer::on) preempt::give_back(g);
+}
+bool may_end(const G& g) noexcept {
+  return g.pthread_locks.load(relaxed) == 0 && (!g.stopped_by_signal || outside_libc(g));
+}
+void unlocked(G& g) noexcept {
+  add_own(g.locks, 1u);
+  std::atomic_signal_fence(seq_cst);  // as in enter
+  if (g.locks.load(relaxed) == 1 && !inside_libc_here(g)) stand_still(&g);
+  leave_without_yield(&g);
+}
+void settle_identity(M& m, G& g) noexcept {
+  if (!g.own)
+    preempt::take_along(m, g);
+  else if (!g.own_identity && preempt::few_left() && g.pthread_locks.load(relaxed) == 0 && is_clean(g))
+    preempt::give_back_early(m, g);
+}
 
 void prepare(const options& how) {
   arch::init();
   calibrate_clock();
   // Once: an M of an earlier run, back from its system call, may be calling one.
-  if (!hook.m_start) hook = {m_start, m_stop, identity_free, may_end};
+  if (!hook.m_start) hook = {m_start, m_stop, identity_free, may_end, settle_identity, unlocked};
   fatal_dump = dump_all;
   sched.how = how;
   sched.how.stack_size = page_round(how.stack_size);
@@ -53,6 +69,7 @@ void prepare(const options& how) {
   ++sched.run_id;
   sched.queue = {};
   sched.idle_ps = nullptr, sched.idle_ms = nullptr, sched.wants_m = nullptr;
+  sched.wants_identity = {};
   sched.n_ms = 0, sched.handoffs = 0, sched.n_heavy = 0;
   sched.n_created = 0, sched.n_ended = 0;
   sched.n_queue.store(0), sched.n_idle_p.store(0), sched.n_idle_m.store(0), sched.max_weight.store(1);
@@ -169,7 +186,7 @@ void wait_for_ms() noexcept {
 
 bool stuck_inside(const G& g) noexcept {
   const g_status s = g.status.load(relaxed);
-  return (s == g_status::runnable || s == g_status::waiting) && g.stopped_by_signal && !outside_libc(g);
+  return (s == g_status::runnable || s == g_status::waiting) && g.stopped_by_signal && !may_end(g);
 }
 
 // Step 3. This thread takes the place of an M for it. A G that lives in malloc is outside for a small part of its time:
@@ -330,7 +347,7 @@ stats snapshot() {
     s.preempts_deferred += s.deferred_by_reason[i] = preempt::deferred(static_cast<defer_reason>(i));
   const auto ids = preempt::count_identities();
   s.identities_made = ids.made, s.identities_lost = ids.lost;
-  s.identities_taken = s.promoted;
+  s.identities_taken = s.promoted, s.identities_given_back = ids.given_back;
   s.kept_back = sched.n_kept_back.load(relaxed), s.kept_back_bytes = sched.kept_back_bytes.load(relaxed);
   s.abandoned = n_abandoned.load(), s.abandoned_inside = n_abandoned_inside.load();
   s.preempt_latency = read_latency();

@@ -3,9 +3,15 @@
 #include <urge/go.hpp>
 #include <urge/preempt.hpp>
 
+#include <cerrno>
 #include <stdexcept>
+#include <string>
+#include <system_error>
 
+#include "preempt/preempt.hpp"
+#include "runtime/maker.hpp"
 #include "runtime/options.hpp"
+#include "sched/sanitizer.hpp"
 #include "sched/waitq.hpp"
 
 namespace urge {
@@ -27,17 +33,28 @@ void start_g(task* job, const go_options& how) {
   try {
     validate(how);
     G* self = enter("urge::go");
+    if (how.own_identity && !sanitizer::on && !preempt::reserve_identity()) {
+      leave(self);
+      throw std::system_error(
+          EAGAIN, std::generic_category(),
+          "urge::go: own_identity: max_identities = " + std::to_string(sched.how.max_identities) + " are carried");
+    }
     go_options rounded = how;
     rounded.stack_size = (how.stack_size + 4095) & ~std::size_t{4095};
     G* g = new_g(job, rounded, self->m->p);
     if (!g) {
+      if (how.own_identity && !sanitizer::on) preempt::unreserve_identity();
       leave(self);
       throw std::bad_alloc();
     }
     P* p = self->m->p;
     add_own(p->count.spawned, std::uint64_t{1});
-    put_local(p, g, true);
-    wake_p();
+    if (g->own_identity && !sanitizer::on) {
+      maker::want_identity(g);
+    } else {
+      put_local(p, g, true);
+      wake_p();
+    }
     leave(self);
   } catch (...) {
     job->drop();

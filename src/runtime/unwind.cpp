@@ -147,10 +147,43 @@ walk_end walk(const arch::registers& from, const stack& s, bool (*visit)(std::ui
   return walk_end::lost;
 }
 
-bool outside_libc(const G& g) noexcept {
+namespace {
+bool leaves_libc_alone(const arch::registers& from, const G& g) noexcept {
   return walk(
-             arch::registers_of_preempted(g.own->stack_top), g.stk,
-             [](std::uintptr_t pc, int, void*) noexcept { return !preempt::in_libc(pc); }, nullptr) == walk_end::bottom;
+             from, g.stk, [](std::uintptr_t pc, int, void*) noexcept { return !preempt::in_libc(pc); }, nullptr) ==
+         walk_end::bottom;
 }
+}  // namespace
+
+bool outside_libc(const G& g) noexcept { return leaves_libc_alone(arch::registers_of_preempted(g.own->stack_top), g); }
+
+namespace {
+// Blocks of modules loaded with dlopen are allocated at their first use, anywhere: glibc's vector of them, second word
+// of the thread's block, with its length before it.
+bool has_dynamic_tls(const identity& id) noexcept {
+  struct entry {
+    std::uintptr_t value, to_free;
+  };
+  const auto* dtv = *reinterpret_cast<const entry* const*>(id.base + 8);
+  const std::uintptr_t n = dtv[-1].value;
+  for (std::uintptr_t i = 1; i <= n; ++i)
+    if (dtv[i].value != 0 && dtv[i].value != UINTPTR_MAX && !preempt::points_into(id, dtv[i].value)) return true;
+  return false;
+}
+}  // namespace
+
+[[gnu::noinline]] bool is_clean(const G& g) noexcept {
+  const arch::registers here = arch::registers_here();
+  if (!g.stk.holds(here.sp()) || has_dynamic_tls(*g.own)) return false;
+  // What this function and its callers have in registers is in `here`, or was saved by them above sp.
+  for (const std::uintptr_t word : here.value)
+    if (preempt::points_into(*g.own, word)) return false;
+  for (const auto* at = reinterpret_cast<const std::uintptr_t*>(here.sp() & ~std::uintptr_t{7});
+       at < reinterpret_cast<const std::uintptr_t*>(g.stk.top()); ++at)
+    if (preempt::points_into(*g.own, *at)) return false;
+  return leaves_libc_alone(here, g);
+}
+
+[[gnu::noinline]] bool inside_libc_here(const G& g) noexcept { return !leaves_libc_alone(arch::registers_here(), g); }
 
 }  // namespace urge

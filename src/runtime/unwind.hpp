@@ -27,4 +27,12 @@ walk_end walk(const arch::registers& from, const stack&, bool (*visit)(std::uint
 // dropped: inside, it may hold a lock that the process needs. Answers no when the answer is not sure.
 bool outside_libc(const G&) noexcept;
 
+// Is a function of libc and its like among the calling G's callers? Answers yes when the answer is not sure.
+bool inside_libc_here(const G&) noexcept;
+
+// Could the calling G, which is about to stop by itself, go on under another identity? Not if anything on its stack or
+// in its registers points into the one that it has, if a frame of libc or of the C++ runtime is on the way, or if it
+// has TLS that was allocated later. Answers no when the answer is not sure.
+bool is_clean(const G&) noexcept;
+
 }  // namespace urge

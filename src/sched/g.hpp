@@ -47,6 +47,8 @@ struct G {
   // --- the G itself, and the handler on its own thread: `locks` > 0 means: not preemptible ---
   atomic<std::uint32_t> locks{0};
   atomic<std::uint32_t> guards{0};  // of these, held by preempt_guards
+  atomic<std::uint32_t> pthread_locks{
+      0};  // mutexes, rwlocks, FILEs that it holds or is about to: preempt/lock_count.cpp
 
   // --- whoever owns it by its status; `m` is stable for the G itself while locks > 0 ---
   atomic<g_status> status{g_status::idle};
@@ -59,6 +61,7 @@ struct G {
   detail::task* job = nullptr;
   std::uint64_t sigmask = 0;  // at its last stop by signal, or as it set it itself
   bool has_sigmask = false;   // it has set one: that goes with it
+  bool own_identity = false;  // it has `own` from its start on, one that nobody had before
   bool stopped_by_signal = false;
   atomic<bool> orphan{false};  // given up in a system call at the end of its run; set by both sides, relaxed
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A thread identity: a TLS block with its `struct pthread`, what the thread base register points at, and the dead stack
 // of the thread it was made by. This is the mechanism; who makes them and who gets one is preempt/identity_pool.hpp.
-// The descriptor lies inside the block it describes, so it is found from the thread base alone.
+// Descriptors are never freed: sysmon and dumps look at them at any time. One goes with one stack for good.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -33,6 +33,12 @@ struct identity {
   eh_state* eh = nullptr;            // in the block
   char* stack_top = nullptr;  // of the stack its donor left: where the trampoline saves (= urge_async_sp in the block)
   identity* next = nullptr;   // pool's lock
+  char* low = nullptr;        // of the donor's stack, which the block is a part of
+  // --- for the end of the donor as a thread: preempt/identity_pool.cpp ---
+  void* donor = nullptr;                // its context
+  int* tid_word = nullptr;              // in the block
+  atomic<std::uint32_t> on_its_way{0};  // its kernel thread has not ended yet: cleared by the kernel
+  bool ended = false;                   // its G has run the destructors of its thread_local: it is good for nobody else
 };
 
 }  // namespace urge
@@ -41,5 +47,6 @@ extern "C" {
 extern __thread urge::tls_words urge_tls __attribute__((tls_model("initial-exec"), visibility("hidden")));
 // Top of the identity's own stack, for the trampoline (arch/x86_64/async_preempt.S).
 extern __thread char* urge_async_sp __attribute__((tls_model("initial-exec"), visibility("hidden")));
+// Of an M's own thread.
 extern __thread urge::identity urge_identity __attribute__((tls_model("initial-exec"), visibility("hidden")));
 }

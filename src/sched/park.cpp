@@ -22,6 +22,8 @@ namespace {
     else
       run_due_timers(m->p, now);
   }
+  if ((g->own || g->pthread_locks.load(relaxed) != 0) && !g->stopped_by_signal) [[unlikely]]
+    hook.settle_identity(*m, *g);
   const picked next = pick_next(m);
   if (next.g) take_over(m, next, now);
   if (g->has_sigmask) [[unlikely]]

@@ -29,6 +29,7 @@ struct scheduler {
   P* idle_ps = nullptr;
   M* idle_ms = nullptr;
   P* wants_m = nullptr;                 // Ps for which the maker shall start an M
+  gqueue wants_identity;                // new Gs for which it shall make one before they run
   unsigned n_ms = 0;                    // Ms alive or being made
   unsigned n_created = 0, n_ended = 0;  // threads of Ms in this run; a run is over when they are equal
   M* all_ms = nullptr;                  // that have started and not ended
@@ -73,10 +74,16 @@ struct hooks {
   // The M is about to schedule for the first time, or for the last time has; on its own thread, on g0.
   void (*m_start)(M&) noexcept;
   void (*m_stop)(M&) noexcept;
-  // A G has ended: its identity, if it carried one, is free. On its M, after the switch away from it.
-  void (*identity_free)(identity*) noexcept;
-  // Has the G, stopped by signal, left libc and the loader? Only such a one may be ended for good.
+  // A G has ended: the identity that it carried is free. On its M, after the switch away from it.
+  void (*identity_free)(G&) noexcept;
+  // Has the G, stopped by signal, left libc and the loader, and no lock of pthread? Only such a one may be ended for
+  // good.
   bool (*may_end)(const G&) noexcept;
+  // The G is about to stop by itself, and holds a lock of pthread or has an identity: it may have to take the M's
+  // along, or give its own back. On its M, locks > 0.
+  void (*settle_identity)(M&, G&) noexcept;
+  // The calling G, which is to be killed, has unlocked the last lock of pthread that it held.
+  void (*unlocked)(G&) noexcept;
 };
 extern hooks hook;
 

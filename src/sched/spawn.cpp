@@ -3,6 +3,7 @@
 // at the first run only, so a million runnable Gs are a million descriptors.
 #include <urge/go.hpp>
 
+#include <dlfcn.h>
 #include <sys/mman.h>
 
 #include <cstring>
@@ -121,6 +122,8 @@ G* new_g(detail::task* job, const go_options& how, P* p) noexcept {
   g->eh = {};
   g->job = job;
   g->stopped_by_signal = g->has_sigmask = false;
+  g->own_identity = how.own_identity;
+  g->pthread_locks.store(0, relaxed);
   g->orphan.store(false, relaxed);
   g->stack_size = how.stack_size ? how.stack_size : sched.how.stack_size;
   g->weight = how.weight;
@@ -153,7 +156,7 @@ void release_g(M* m, G* g) noexcept {
     std::lock_guard hold(sched.lock);
     count_weight_locked(g->weight, -1);
   }
-  if (g->own) hook.identity_free(std::exchange(g->own, nullptr));
+  if (g->own || g->own_identity) hook.identity_free(*g);
   if (g->stk) {
     if (p && p->n_free_stacks < std::size(p->free_stacks))
       p->free_stacks[p->n_free_stacks++] = g->stk;
@@ -219,6 +222,15 @@ void count_end(M* m, const G* g, detail::outcome how) noexcept {
   if (sched.main_left.load(relaxed) && count_live() == 0) begin_stop();
 }
 
+namespace {
+// As a thread does at its end. libc keeps the function to itself; where it has none, the donor's own end calls it.
+void end_thread_locals() {
+  static const auto call_destructors =
+      reinterpret_cast<void (*)()>(dlvsym(RTLD_DEFAULT, "__call_tls_dtors", "GLIBC_PRIVATE"));
+  if (call_destructors) call_destructors();
+}
+}  // namespace
+
 // The first frame of every G, on its own stack.
 void run_job(G* g) noexcept {
   std::atomic_signal_fence(seq_cst);
@@ -232,6 +244,7 @@ void run_job(G* g) noexcept {
   } catch (const detail::unwind_g& why) {
     how = why.killed ? detail::outcome::killed : detail::outcome::exited;
   }
+  if (g->own_identity && g->own) end_thread_locals(), g->own->ended = true;
   add_own(g->locks, 1u);
   std::atomic_signal_fence(seq_cst);  // as in enter
   if (g->status.load(relaxed) == g_status::syscall) exit_syscall(g);

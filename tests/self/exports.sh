@@ -18,6 +18,8 @@ found=$(echo "$exported" | grep -F fcontext || true)
 [ -z "$found" ] || fail "Boost.Context is exported:" "$found"
 
 interposed='sigaction|signal|sigprocmask|pthread_sigmask'
+interposed="$interposed|pthread_mutex_(lock|trylock|timedlock|clocklock|unlock)|f(un|try)?lockfile"
+interposed="$interposed|pthread_rwlock_((try|timed|clock)?(rd|wr)lock|unlock)"
 # Templates of the standard library that the compiler puts in as weak copies are everybody's.
 strangers=$(echo "$exported" | grep -vE "^_Z(T[VIST])?Z?N?K?(4urge|St|S[abdiost])|^urge_|^($interposed)\$" || true)
 [ -z "$strangers" ] || fail "exported, and not of the contract:" "$strangers"
