@@ -194,7 +194,7 @@ int make_one() noexcept {
 bool retire(identity* id) noexcept {
   // The donor's last steps need the same piece of stack. The kernel clears the word at the end, and wakes, not
   // privately.
-  while (id->on_its_way.load(seq_cst) != 0)
+  while (id->on_its_way.load(relaxed) != 0)
     os::syscall6(SYS_futex, reinterpret_cast<long>(&id->on_its_way), FUTEX_WAIT, 1);
   sigset_t all, old;
   sigfillset(&all);

@@ -51,10 +51,11 @@ bool worth_spinning(const G* g, const G* owner) noexcept {
 bool lock_by_spinning(const G* g, mutex_core& m) noexcept {
   constexpr int rounds = 4, pauses = 30;  // as Go: some microseconds
   for (int round = 0;; ++round) {
-    std::uintptr_t now = m.word.load(relaxed);
+    std::uintptr_t now = m.word.load(acquire);  // [mutex.word] acquire: the owner's descriptor
     const G* owner = owner_in(now);
     if (!owner) {
-      if (m.word.compare_exchange_weak(now, now | word_of(g), acquire, relaxed)) return true;  // [mutex.word] acquire
+      if (m.word.compare_exchange_weak(now, now | word_of(g), acq_rel, relaxed))
+        return true;  // [mutex.word] acquire: last unlock; release: our descriptor
       continue;
     }
     // Descriptors are never given back, so looking at a G that has just ended is harmless.
@@ -70,7 +71,7 @@ bool take_or_announce_locked(const G* g, mutex_core& m, std::uintptr_t ours) noe
   for (;;) {
     const bool free = owner_in(now) == nullptr;
     const std::uintptr_t then = (now & ~ours) | (free ? word_of(g) : has_waiters);
-    if (m.word.compare_exchange_weak(now, then, acquire, relaxed)) return free;  // [mutex.word] acquire: last unlock
+    if (m.word.compare_exchange_weak(now, then, acq_rel, relaxed)) return free;  // [mutex.word] acquire: last unlock
   }
 }
 
@@ -193,7 +194,7 @@ bool forget_earlier_run(mutex_core& m, const char* who) {
 
 bool take_free(const G* g, mutex_core& m) noexcept {
   std::uintptr_t free = 0;
-  return g && m.word.compare_exchange_strong(free, word_of(g), acquire, relaxed);  // [mutex.word] acquire: last unlock
+  return g && m.word.compare_exchange_strong(free, word_of(g), acq_rel, relaxed);  // [mutex.word] acquire: last unlock
 }
 
 }  // namespace
@@ -220,7 +221,7 @@ bool try_lock(mutex_core& m, const char* who) {
   std::uintptr_t now = m.word.load(relaxed);
   for (;;) {
     if (!owner_in(now)) {
-      if (m.word.compare_exchange_weak(now, now | word_of(g), acquire, relaxed)) return true;  // [mutex.word] acquire
+      if (m.word.compare_exchange_weak(now, now | word_of(g), acq_rel, relaxed)) return true;  // [mutex.word] acquire
     } else if ((now & handed) && forget_earlier_run(m, who)) {
       now = m.word.load(relaxed);
     } else {

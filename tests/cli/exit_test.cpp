@@ -16,6 +16,7 @@ void PrintTo(const way_out& w, std::ostream* out) { *out << w.name; }
 class Exit : public Command, public ::testing::WithParamInterface<way_out> {};
 
 TEST_P(Exit, DoesInATaskWhatItDoesInAProcess) {
+  URGE_TEST_NEEDS_OWN_EXIT();
   const char* way = GetParam().argument;
   const auto alone = run_child(test_tasks_dir + "/ways_out", {way, "5"});
   ASSERT_GE(alone.status, 5);
@@ -63,6 +64,7 @@ TEST_F(ExitOfATask, KeepsTheLowByteOfItsCode) {
 }
 
 TEST_F(ExitOfATask, OfLuaHasTheMeaningOfTheInterpreters) {
+  URGE_TEST_NEEDS_OWN_EXIT();
   struct {
     const char* name;
     const char* call;

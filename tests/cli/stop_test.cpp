@@ -28,6 +28,7 @@ TEST_F(Stop, ATimeLimitThatIsNotReachedDoesNothing) {
 }
 
 TEST_F(Stop, OneInterruptEndsInOrderWithTheSummary) {
+  URGE_TEST_NEEDS_PROMPT_SIGNALS();
   for (const int signal : {SIGINT, SIGTERM}) {
     child command(URGE_COMMAND, {"run", "--json", "result.json", test_tasks_dir + "/odd.so:endless"}, options());
     ASSERT_TRUE(command.wait_for_output("on its way\n"));
@@ -47,6 +48,7 @@ TEST_F(Stop, AStoppedProgramsExitFunctionsAreNotCalled) {
 }
 
 TEST_F(Stop, ASecondInterruptEndsAtOnce) {
+  URGE_TEST_NEEDS_PROMPT_SIGNALS();
   // Without preemption the run cannot end by itself, so the command waits for it for a while.
   child command(URGE_COMMAND, {"run", "--preempt", "off", "--procs", "1", test_tasks_dir + "/odd.so:endless"},
                 options());

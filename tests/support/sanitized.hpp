@@ -44,3 +44,7 @@ inline constexpr int scaled(int n) { return sanitized ? n / 10 + 1 : n; }
 // For programs whose fault is the sanitizer's to report, in its own words.
 #define URGE_TEST_NEEDS_FAULTS() \
   if (urge::test::sanitized) GTEST_SKIP() << "the sanitizer reports faults by itself"
+#define URGE_TEST_NEEDS_OWN_EXIT() \
+  if (urge::test::thread_sanitized) GTEST_SKIP() << "ThreadSanitizer stands before exit and atexit itself"
+#define URGE_TEST_NEEDS_PROMPT_SIGNALS() \
+  if (urge::test::thread_sanitized) GTEST_SKIP() << "ThreadSanitizer puts a handler off until the thread calls libc"
