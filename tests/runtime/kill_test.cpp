@@ -49,6 +49,19 @@ int unwound(const std::function<void()>& body) {
   return destroyed;
 }
 
+// Starts a G that has begun when this returns, and that no signal stops before its body waits.
+template <class F>
+join_handle<void> spawn_to_wait(F body) {
+  std::atomic<bool> begun{false};
+  auto h = spawn([&begun, body]() mutable {
+    const preempt_guard until_it_waits;
+    begun = true;
+    body();
+  });
+  while (!begun) this_g::yield();
+  return h;
+}
+
 TEST_P(Kill, OneThatWaitsIsUnwound) {
   run(
       [] {
@@ -163,7 +176,7 @@ TEST_P(Kill, WhatSwallowsItStandsStill) {
   run(
       [] {
         std::atomic<int> destroyed{0}, swallowed{0};
-        auto h = spawn([&] {
+        auto h = spawn_to_wait([&] {
           const counts c{destroyed};
           for (;;) {
             try {
@@ -173,7 +186,6 @@ TEST_P(Kill, WhatSwallowsItStandsStill) {
             }
           }
         });
-        this_g::sleep_for(1ms);
         EXPECT_TRUE(h.kill());
         EXPECT_THROW(h.join(), killed);
         EXPECT_EQ(swallowed, 1);
@@ -186,11 +198,10 @@ TEST_P(Kill, AFunctionThatIsNoexceptIsNotUnwound) {
   run(
       [] {
         std::atomic<int> destroyed{0};
-        auto h = spawn([&] {
+        auto h = spawn_to_wait([&] {
           const counts c{destroyed};
           []() noexcept { this_g::sleep_for(1h); }();
         });
-        this_g::sleep_for(1ms);
         EXPECT_TRUE(h.kill());
         EXPECT_THROW(h.join(), killed);
         EXPECT_EQ(destroyed, 0);
@@ -209,11 +220,10 @@ TEST_P(Kill, DestructorsMayWaitWhileItIsUnwound) {
           }
         };
         std::atomic<int> n{0};
-        auto h = spawn([&] {
+        auto h = spawn_to_wait([&] {
           const waits a{n}, b{n};
           chan<int>().recv();
         });
-        this_g::sleep_for(1ms);
         EXPECT_TRUE(h.kill());
         EXPECT_EQ(n, 2);
       },
@@ -224,8 +234,7 @@ TEST_P(Kill, TheValueThatWasOnItsWayStaysInTheChannel) {
   run(
       [] {
         chan<int> c(1);
-        auto h = spawn([c]() mutable { c.recv(); });
-        this_g::sleep_for(1ms);
+        auto h = spawn_to_wait([c]() mutable { c.recv(); });
         EXPECT_TRUE(h.kill());
         c.send(7);
         EXPECT_EQ(c.recv(), 7);
@@ -256,8 +265,7 @@ TEST_P(Kill, OnOneself) {
 TEST_P(Kill, FromAThread) {
   run(
       [] {
-        auto h = spawn([] { this_g::sleep_for(1h); });
-        this_g::sleep_for(1ms);
+        auto h = spawn_to_wait([] { this_g::sleep_for(1h); });
         std::atomic<int> result{-1};
         std::thread t([&] { result = h.kill(); });
         while (result == -1) this_g::yield();
