@@ -39,6 +39,10 @@ struct options {
   unsigned max_identities = 16384;      // Gs that may carry a thread identity of their own at once, 0 to 1,000,000
   int signal = SIGURG;                  // SIGURG, SIGUSR1, SIGUSR2 or SIGRTMIN to SIGRTMAX
   bool wakeup_preempt = true;           // accepted; has no effect in this version
+  // SIGSEGV, SIGBUS, SIGFPE, SIGILL and abort() in the code of a G end that G after a report, as if killed where it
+  // stands (see stats.kept_back), and not the process. What it has overwritten before is nobody's business but the
+  // program's. Not where the program has a handler of its own for the signal when `run` begins.
+  bool contain_faults = false;
 
   // The defaults, changed by URGE_PROCS, URGE_QUANTUM (10ms, 500us), URGE_PREEMPT (off, cooperative, async), URGE_MODEL
   // (gmp, gm), URGE_STACK (bytes, or with K, M, G) and URGE_SIGNAL (a name or a number).

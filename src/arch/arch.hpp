@@ -30,6 +30,8 @@ inline context make(void* stack_top, std::size_t size, void (*entry)(transfer)) 
 // What unwinding starts from, by the numbers of the DWARF tables. A register that nobody has saved is 0.
 struct registers {
   static constexpr int count = 17;
+  static constexpr const char* names[count] = {"rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8",
+                                               "r9",  "r10", "r11", "r12", "r13", "r14", "r15", "rip"};
   std::uintptr_t value[count] = {};
   std::uintptr_t pc() const noexcept { return value[16]; }
   std::uintptr_t sp() const noexcept { return value[7]; }
@@ -68,6 +70,8 @@ inline constexpr std::size_t redirect_room = red_zone + 8 * 8;
 // Makes the interrupted thread go on in `urge_async_preempt` instead; it comes back to the interrupted instruction with
 // every register as it was.
 void redirect_to_trampoline(void* ucontext) noexcept;
+// Makes it go on in a function that does not return, on another stack; what it did is lost.
+void redirect_for_good(void* ucontext, void (*to)(), char* stack_top) noexcept;
 // Is pc inside the trampoline? There the state is half saved or half restored: no preemption.
 bool in_trampoline(std::uintptr_t pc) noexcept;
 

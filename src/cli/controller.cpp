@@ -24,7 +24,7 @@ namespace {
 
 constexpr std::int64_t ms = 1'000'000;
 constexpr std::int64_t frame = 250 * ms;      // of the live table
-constexpr std::int64_t limit_look = 20 * ms;  // how soon the end of a task by its limit is seen
+constexpr std::int64_t limit_look = 20 * ms;  // how soon the end of a task by its limit or a crash is seen
 constexpr std::int64_t end_look = ms;         // between a task's last word and the end of its G
 constexpr std::int64_t patience = 1500 * ms;  // for the run to end. It gives tasks up to 1 s to leave libc
 
@@ -135,7 +135,8 @@ std::int64_t controller::next_look(std::int64_t wall_ns) const {
   if (table_.wanted()) next = std::min(next, next_frame_ns_ - wall_ns);
   for (const auto& t : tasks_) {
     if (is_over(*t)) continue;
-    if (t->spec.cpu_limit) next = std::min(next, limit_look);
+    // Nobody calls when a limit or a crash has ended one.
+    if (t->what) next = std::min(next, limit_look);
     if (t->ended.load(std::memory_order_relaxed)) next = std::min(next, end_look);  // looked at again later
   }
   return std::max<std::int64_t>(next, 0);

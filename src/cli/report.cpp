@@ -5,11 +5,22 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <csignal>
+#include <cstring>
 
 #include "json.hpp"
 #include "text_table.hpp"
 
 namespace urge::cli {
+
+namespace {
+std::string fault_text(const g_info& g) {
+  if (g.stack_overflow) return "stack overflow";
+  const std::string name = fmt::format("SIG{}", sigabbrev_np(g.fault));
+  const bool has_address = g.fault == SIGSEGV || g.fault == SIGBUS;
+  return has_address ? fmt::format("{} at address {:#x}", name, g.fault_address) : name;
+}
+}  // namespace
 
 sample look_at(const task& t) {
   sample s;
@@ -21,6 +32,8 @@ sample look_at(const task& t) {
     s.state = task_state::error, s.error = t.error;
   else if (ended)
     s.state = t.error.empty() ? task_state::finished : task_state::error, s.exit_code = t.exit_code, s.error = t.error;
+  else if (done && t.handle.info().fault != 0)
+    s.state = task_state::crashed, s.error = fault_text(t.handle.info());
   else if (done)
     s.state = t.spec.cpu_limit ? task_state::cpu_limit : task_state::killed;
   if (started) s.cpu_ns = t.handle.cpu_time().count(), s.info = t.handle.info();

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 // See faults.hpp. The handler runs on the M's alternate stack, so it works when the G's own is used up. After the
 // report the default action is back in place and the instruction is executed again: the process ends, or dumps, at the
-// very spot.
+// very spot. With `contain_faults` the G ends instead, where the fault was in its own code.
 #include "runtime/faults.hpp"
 
+#include <unistd.h>
+
 #include <csignal>
+#include <utility>
 
 #include "base/raw_print.hpp"
 #include "preempt/preempt.hpp"
 #include "runtime/backtrace.hpp"
+#include "runtime/unwind.hpp"
 #include "sched/sanitizer.hpp"
 #include "sched/sched.hpp"
 
@@ -16,25 +20,84 @@ namespace urge::faults {
 
 namespace {
 
-constexpr int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-constexpr const char* names[] = {"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL"};
+constexpr int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+constexpr const char* names[] = {"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT"};
 struct sigaction before[std::size(signals)];
+
+bool has_address(int signal) noexcept { return signal == SIGSEGV || signal == SIGBUS; }
+
+void print_registers(raw_print& out, const arch::registers& at) noexcept {
+  for (int i = 0; i < at.count; ++i) {
+    out << (i % 4 == 0 ? "    " : "  ") << at.names[i] << " ";
+    out.hex(at.value[i]);
+    if (i % 4 == 3 || i + 1 == at.count) out << "\n";
+  }
+}
+
+void report(const G& g, int signal, const char* name, std::uintptr_t address, const void* uc) noexcept {
+  raw_print out(2);
+  if (g.stack_overflow) {
+    out << "urge: stack overflow in G " << g.id << " '" << g.called() << "' (" << g.stk.size / 1024 << " KiB)\n";
+  } else {
+    out << "urge: " << name << " in G " << g.id << " '" << g.called() << "'";
+    if (signal != SIGABRT) out << " at address ", out.hex(address);
+    out << "\n";
+  }
+  const arch::registers at = arch::registers_of_signal(uc);
+  print_registers(out, at);
+  print_backtrace(out, at, g.stk);
+}
+
+// Only the user's own code on a G's own account: not inside urge, not in a handler on the M's stack, and sent by the
+// kernel for what that code did, or by abort.
+bool may_contain(const G& g, const siginfo_t& info, const void* uc) noexcept {
+  if (!sched.how.contain_faults || g.locks.load(relaxed) != g.guards.load(relaxed)) return false;
+  const g_status s = g.status.load(relaxed);
+  if (s != g_status::running && s != g_status::syscall) return false;
+  const auto sp = arch::interrupted_sp(uc), low = reinterpret_cast<std::uintptr_t>(g.m->alt_stack);
+  if ((sp >= low && sp < low + alt_stack_bytes) || arch::in_trampoline(arch::interrupted_pc(uc))) return false;
+  return info.si_code > 0 || (info.si_signo == SIGABRT && info.si_code == SI_TKILL && info.si_pid == ::getpid());
+}
+
+// Where a G that has failed goes on, on the stack of the identity that it runs under: its own may be used up. It takes
+// that identity along, for it may stand in the middle of malloc; then it stands still for good.
+void end_here() noexcept {
+  G* g = current_g();
+  M* m = g->m;
+  // The maker may need a moment. Without one the others of this M go on under what is left of this.
+  for (int tries = 0; !g->own && tries < 200; ++tries) {
+    preempt::take_along(*m, *g);
+    const atomic<std::uint32_t> nobody_wakes{0};
+    if (!g->own) os::futex_wait(nobody_wakes, 0, monotonic_ns() + 50'000);
+  }
+  if (g->sigmask != m->sigmask) os::set_signal_mask(m->sigmask);
+  if (g->status.load(relaxed) == g_status::syscall) exit_syscall(g);
+  stand_still(g);
+}
 
 // Context: signal handler.
 void on_fault(int signal, siginfo_t* info, void* uc) noexcept {
   std::size_t i = 0;
   while (signals[i] != signal) ++i;
-  if (const G* g = current_g()) {
-    const auto address = reinterpret_cast<std::uintptr_t>(info->si_addr);
-    raw_print out(2);
-    if (signal == SIGSEGV && in_guard(address)) {
-      out << "urge: stack overflow in G " << g->id << " '" << g->called() << "' (" << g->stk.size / 1024 << " KiB)\n";
-    } else {
-      out << "urge: " << names[i] << " in G " << g->id << " '" << g->called() << "' at address ";
-      out.hex(address) << "\n";
+  G* const g = current_g();
+  if (g) {
+    g->fault_address = has_address(signal) ? reinterpret_cast<std::uintptr_t>(info->si_addr) : 0;
+    g->stack_overflow = signal == SIGSEGV && in_guard(g->fault_address);
+    report(*g, signal, names[i], reinterpret_cast<std::uintptr_t>(info->si_addr), uc);
+    if (may_contain(*g, *info, uc)) {
+      raw_print(2) << "urge: G " << g->id << " '" << g->called() << "' is ended, the others go on\n";
+      g->fault = signal;
+      g->fault_inside = inside_libc(arch::registers_of_signal(uc), *g);
+      g->sigmask = arch::interrupted_sigmask(uc);
+      g->guards.store(0, relaxed);
+      g->locks.store(1, relaxed);
+      g->stopped_by_signal = true;
+      return arch::redirect_for_good(uc, end_here, urge_async_sp);
     }
-    print_backtrace(out, arch::registers_of_signal(uc), g->stk);
+  } else if (current_m()) {
+    raw_print(2) << "urge: " << names[i] << " in the scheduler\n";
   }
+  if (current_m() && (!g || g->locks.load(relaxed) != g->guards.load(relaxed))) dump_all(2);
   preempt::kernel_action(signal, &before[i], nullptr);
 }
 
@@ -43,6 +106,7 @@ void on_fault(int signal, siginfo_t* info, void* uc) noexcept {
 void install() noexcept {
   if (sanitizer::on) return;
   for (std::size_t i = 0; i < std::size(signals); ++i) {
+    if (signals[i] == SIGABRT && !sched.how.contain_faults) continue;
     struct sigaction ours {};
     ours.sa_sigaction = on_fault;
     ours.sa_flags = SA_SIGINFO | SA_ONSTACK;

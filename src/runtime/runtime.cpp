@@ -241,10 +241,11 @@ void abandon(G& g) noexcept {
   }
   if (!killed) ++n_abandoned;
   if (wait_record* r = g.waiting_on.load(relaxed)) forget(*r);
-  if (stuck_inside(g)) {
+  if (stuck_inside(g) || g.fault_inside) {
     ++n_abandoned_inside;
-    preempt::lose_identity(std::exchange(g.own, nullptr));
-    g.stk = {};  // its frames may be linked into libc's structures
+    if (g.own) preempt::lose_identity(std::exchange(g.own, nullptr));
+    g.own_identity = false;  // lost or never made: nothing is to be given back
+    g.stk = {};              // its frames may be linked into libc's structures
   }
   if (!killed && g.job) finish_task(&g, detail::outcome::killed);
   g.job = nullptr;

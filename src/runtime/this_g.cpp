@@ -110,8 +110,14 @@ g_info info_of(task& t) noexcept {
   {
     std::lock_guard hold(lock_of(t.joiners));
     if (const G* g = static_cast<const G*>(t.g)) {
-      info = {g->n_cooperative.load(relaxed), g->n_async.load(relaxed), g->n_promoted.load(relaxed),
-              ticks_to_ns(g->max_wait.load(relaxed)), g->status.load(relaxed) == g_status::running};
+      info = {g->n_cooperative.load(relaxed),
+              g->n_async.load(relaxed),
+              g->n_promoted.load(relaxed),
+              ticks_to_ns(g->max_wait.load(relaxed)),
+              g->status.load(relaxed) == g_status::running,
+              0,
+              0,
+              false};
       // Including the wait that it is in.
       if (g->status.load(relaxed) == g_status::runnable) {
         const std::uint64_t now = ticks(), since = g->runnable_since.load(relaxed);

@@ -184,6 +184,7 @@ bool has_dynamic_tls(const identity& id) noexcept {
   return leaves_libc_alone(here, g);
 }
 
+bool inside_libc(const arch::registers& from, const G& g) noexcept { return !leaves_libc_alone(from, g); }
 [[gnu::noinline]] bool inside_libc_here(const G& g) noexcept { return !leaves_libc_alone(arch::registers_here(), g); }
 
 }  // namespace urge

@@ -27,6 +27,8 @@ walk_end walk(const arch::registers& from, const stack&, bool (*visit)(std::uint
 // dropped: inside, it may hold a lock that the process needs. Answers no when the answer is not sure.
 bool outside_libc(const G&) noexcept;
 
+// The same of where a signal has interrupted the G; yes when the answer is not sure.
+bool inside_libc(const arch::registers&, const G&) noexcept;
 // Is a function of libc and its like among the calling G's callers? Answers yes when the answer is not sure.
 bool inside_libc_here(const G&) noexcept;
 

@@ -80,6 +80,12 @@ struct G {
   atomic<std::uint32_t> on_p{0};       // where it runs, or has run last: a hint
   atomic<std::uint64_t> wait_word{0};  // its current wait, and whether somebody has claimed it: sched/waitq.hpp
 
+  // --- its fault, by the handler that ends it: docs/protocols/kill.md ---
+  int fault = 0;
+  std::uintptr_t fault_address = 0;
+  bool stack_overflow = false;
+  bool fault_inside = false;  // in libc or its like: what it holds there is not known
+
   // --- accounting: written by the owner, read by anyone, relaxed ---
   atomic<std::uint64_t> cpu{0};             // ticks, up to the last switch
   atomic<std::uint64_t> run_start{0};       // tick of the last switch to it

@@ -48,7 +48,10 @@ void keep_back(M* m, G* g, void*) noexcept {
   // What it holds stays behind: stack, identity and whatever they refer to are kept until the run ends.
   set_status(g->status, g_status::preempted, g_status::dead);
   sched.n_kept_back.fetch_add(1, relaxed);
-  sched.kept_back_bytes.fetch_add(static_cast<std::uint64_t>(g->stk.top() - static_cast<char*>(g->context)), relaxed);
+  // Its stack pointer, unless it stands on another stack.
+  const auto* sp = static_cast<const char*>(g->context);
+  const bool there = g->stk.holds(reinterpret_cast<std::uintptr_t>(sp));
+  sched.kept_back_bytes.fetch_add(there ? static_cast<std::uint64_t>(g->stk.top() - sp) : g->stk.size, relaxed);
   finish_task(g, detail::outcome::killed);
   count_end(m, g, detail::outcome::killed);
 }

@@ -129,6 +129,7 @@ G* new_g(detail::task* job, const go_options& how, P* p) noexcept {
   g->weight = how.weight;
   g->cpu_limit = how.cpu_limit.count() > 0 ? ns_to_ticks(how.cpu_limit.count()) : 0;
   g->doomed.store(doom::none, relaxed);
+  g->fault = 0, g->stack_overflow = g->fault_inside = false;
   set_pause(g, job->pause_after == 0 ? 0 : ns_to_ticks(job->pause_after));
   const std::size_t n = std::min(how.name.size(), sizeof g->name - 1);
   std::memcpy(g->name, how.name.data(), n);
@@ -174,8 +175,14 @@ void finish_task(G* g, detail::outcome how) noexcept {
   {
     std::lock_guard hold(lock_of(t.joiners));
     t.cpu_ns = ticks_to_ns(g->cpu.load(relaxed));
-    t.info = {g->n_cooperative.load(relaxed), g->n_async.load(relaxed), g->n_promoted.load(relaxed),
-              ticks_to_ns(g->max_wait.load(relaxed)), false};
+    t.info = {g->n_cooperative.load(relaxed),
+              g->n_async.load(relaxed),
+              g->n_promoted.load(relaxed),
+              ticks_to_ns(g->max_wait.load(relaxed)),
+              false,
+              g->fault,
+              g->fault_address,
+              g->stack_overflow};
     t.g = nullptr;
     t.state.store(how, release);  // [task.state] release: the result
     while (waiter* w = pop(t.joiners)) woken.push_back(w->record->g);

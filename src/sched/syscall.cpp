@@ -64,7 +64,7 @@ void exit_syscall(G* g) noexcept {
   }
   account(g, ticks());
   g->runnable_since.store(ticks(), relaxed);
-  if (g->own || g->pthread_locks.load(relaxed) != 0) [[unlikely]]
+  if ((g->own || g->pthread_locks.load(relaxed) != 0) && !g->stopped_by_signal) [[unlikely]]
     hook.settle_identity(*m, *g);
   switch_to(m, g, nullptr, {nullptr, publish, nullptr});
 }

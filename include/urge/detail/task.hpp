@@ -27,6 +27,9 @@ struct g_info {
   std::uint64_t promotions = 0;            // times that it took a thread identity along
   std::int64_t max_wait_ns = 0;            // the longest that it was runnable without running
   bool running = false;                    // on a P at this moment
+  int fault = 0;                           // the signal that ended it, see options.contain_faults; 0: none
+  std::uintptr_t fault_address = 0;        // what it was about, if SIGSEGV or SIGBUS
+  bool stack_overflow = false;             // it ran onto its guard
 };
 
 namespace detail {

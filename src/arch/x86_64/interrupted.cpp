@@ -38,6 +38,13 @@ void redirect_to_trampoline(void* uc) noexcept {
   regs[REG_RIP] = reinterpret_cast<greg_t>(&urge_async_preempt);
 }
 
+void redirect_for_good(void* uc, void (*to)(), char* stack_top) noexcept {
+  auto& regs = static_cast<ucontext_t*>(uc)->uc_mcontext.gregs;
+  regs[REG_RSP] = static_cast<greg_t>((reinterpret_cast<std::uintptr_t>(stack_top) & ~std::uintptr_t{15}) - 8);
+  regs[REG_RIP] = reinterpret_cast<greg_t>(to);
+  regs[REG_EFL] &= ~greg_t{0x500};  // direction, trap
+}
+
 bool in_trampoline(std::uintptr_t pc) noexcept {
   return pc >= reinterpret_cast<std::uintptr_t>(&urge_async_preempt) &&
          pc < reinterpret_cast<std::uintptr_t>(urge_async_preempt_end);
