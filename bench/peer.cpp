@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // peer WORKLOAD PROCS N [EXTRA]: runs one workload on urge and prints a line of JSON. The arguments are those of the
-// programs that measure other runtimes, so EXTRA is taken and not used. The variables URGE_* apply, but for URGE_PROCS:
-// modes, quanta and models can be compared by them. PROCS=1 is one P; it does not pin the process.
+// programs that measure other runtimes, so EXTRA is taken, and used by echo_server only. The variables URGE_* apply,
+// but for URGE_PROCS: modes, quanta and models can be compared by them. PROCS=1 is one P; it does not pin the process.
 // Exit status: 2 usage, 3 a workload that this version cannot run.
 #include "peer.hpp"
 
@@ -33,6 +33,7 @@ constexpr workload workloads[] = {
     {"preempt_cost", peer::preempt_cost},
     {"switch_gap", peer::switch_gap},
     {"syscall", peer::syscall},
+    {"echo_server", peer::echo_server},
 };
 
 template <class T>
@@ -45,7 +46,8 @@ bool parse(std::string_view text, T& value) {
 
 int main(int argc, char** argv) {
   peer::setup s;
-  if (argc < 4 || !parse(argv[2], s.procs) || s.procs == 0 || !parse(argv[3], s.n) || s.n <= 0) {
+  if (argc < 4 || !parse(argv[2], s.procs) || s.procs == 0 || !parse(argv[3], s.n) || s.n <= 0 ||
+      (argc > 4 && std::string_view(argv[1]) == "echo_server" && !parse(argv[4], s.extra))) {
     std::fputs("usage: peer WORKLOAD PROCS N [EXTRA]\n", stderr);
     return 2;
   }

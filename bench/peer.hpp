@@ -17,7 +17,8 @@ namespace peer {
 
 struct setup {
   unsigned procs = 1;
-  std::int64_t n = 0;  // a count, or milliseconds for the timed workloads
+  std::int64_t n = 0;      // a count, or milliseconds for the timed workloads
+  std::int64_t extra = 0;  // hogs of echo_server
 };
 
 // --- clocks, ns ---
@@ -89,5 +90,6 @@ void hog_wake(const setup&);
 void preempt_cost(const setup&);
 void switch_gap(const setup&);
 void syscall(const setup&);
+void echo_server(const setup&);  // n: seconds
 
 }  // namespace peer

@@ -4,7 +4,8 @@ include(CMakePackageConfigHelpers)
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/urge DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
         FILES_MATCHING PATTERN "*.hpp")
-install(TARGETS urge_static urge_shared EXPORT urge-targets
+install(TARGETS urge_static urge_shared urge_prologue_object EXPORT urge-targets
+        OBJECTS DESTINATION ${CMAKE_INSTALL_LIBDIR}/urge
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 if(TARGET urge_command)
@@ -17,6 +18,7 @@ configure_package_config_file(cmake/urge-config.cmake.in ${CMAKE_CURRENT_BINARY_
                               INSTALL_DESTINATION ${urge_package_dir})
 write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/urge-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/urge-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/urge-config-version.cmake
+              ${PROJECT_SOURCE_DIR}/cmake/prologue_checks.cmake
         DESTINATION ${urge_package_dir})
 
 # The prefix as seen from the file, so that the installed tree can be moved.

@@ -46,4 +46,33 @@ struct identity_pool {
 };
 extern identity_pool pool;
 
+// A G that is stopped where it stands takes the M's loan along, unless it has an identity: draws the next one for the
+// M. False: there is none; the maker is called. Context: the signal handler too.
+inline bool draw_loan(M& m, const G& g) noexcept {
+  if (g.own) return true;
+  m.next_loan = pool.try_take_to_carry();
+  if (pool.low()) call_maker();
+  return m.next_loan != nullptr;
+}
+
+// The next M for the P of one that stays with its G. As the pool, it does not wait for the lock.
+inline M* try_take_idle_m() noexcept {
+  for (int i = 0; !sched.lock.try_lock(); ++i) {
+    if (i == 100) return nullptr;
+    _mm_pause();
+  }
+  M* m = take_idle_m_locked();
+  sched.lock.unlock();
+  return m;
+}
+
+// A G that is stopped where it stands takes the identity under which it runs along, or keeps its thread: what comes in
+// the place of that is drawn before. False: there is none; the maker is called. Context: the signal handler too.
+inline bool draw_what_it_takes(M& m, const G& g) noexcept {
+  if (!stays_on_thread(g)) return draw_loan(m, g);
+  m.successor = try_take_idle_m();
+  if (sched.n_idle_m.load(relaxed) * 2 < sched.spare_ms.load(relaxed)) call_maker();
+  return m.successor != nullptr;
+}
+
 }  // namespace urge::preempt

@@ -4,20 +4,45 @@
 #include <urge/detail/gate.hpp>
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include <cxxabi.h>
 
 #include "preempt/handler.hpp"
 #include "preempt/identity_pool.hpp"
 #include "preempt/preempt.hpp"
+#include "preempt/real.hpp"
 #include "preempt/text_ranges.hpp"
 #include "sched/sanitizer.hpp"
+
+namespace urge {
+namespace {
+
+// The G has not come by the handler, but out of libc (runtime/way_out.hpp). May it stop here?
+bool stops_behind_libc(G& g) noexcept {
+  // A child of vfork, in our memory, goes on.
+  if (os::syscall6(SYS_gettid) != g.m->tid.load(relaxed)) return false;
+  g.way_out = nullptr;
+  if (g.locks.load(relaxed) != 0) return false;  // a guard made by a callback has outlived it
+  g.locks.store(1, relaxed);
+  std::atomic_signal_fence(seq_cst);  // [detach] the lock; look at the status
+  settle_suspicion(&g);
+  g.sigmask = os::signal_mask();
+  return true;
+}
+
+}  // namespace
+}  // namespace urge
 
 extern "C" __attribute__((visibility("hidden"))) void urge_landing() noexcept {
   using namespace urge;
   G* g = current_g();
+  if (std::exchange(words_of(*g).has_returned, 0) != 0 && !stops_behind_libc(*g)) return;
   M* m = g->m;
-  if (!g->own) {
+  g->saved = (g->own ? g->own : m->loan)->stack_top;
+  if (stays_on_thread(*g)) {
+    g->keeps_m = true;
+  } else if (!g->own) {
     // Promoted: the identity under which it was interrupted is its own from now on, and the M's other Gs get the next.
     if (identity* next = std::exchange(m->next_loan, nullptr)) {
       preempt::promote(*m, *g, next);
@@ -26,8 +51,17 @@ extern "C" __attribute__((visibility("hidden"))) void urge_landing() noexcept {
       preempt::count_as_carried();
     }
   }
-  if (g->sigmask != m->sigmask) os::set_signal_mask(m->sigmask);
-  preempt_by_signal(g);
+  if (g->sigmask != m->sigmask) {
+    os::set_signal_mask(m->sigmask);
+    g->has_thread_state = true;  // at a stop of its own it may be needed as well
+  }
+  const bool at_entry = std::exchange(g->stopped_at_entry, false);
+  if (g->status.load(relaxed) == g_status::syscall)
+    settle_stopped(g);  // it ran without a P
+  else if (at_entry)
+    preempt_at_entry(g);
+  else
+    preempt_by_signal(g, preempt::place_of(arch::registers_of_preempted(g->saved).pc()));
   m = g->m;  // perhaps another one
   if (g->sigmask != m->sigmask) os::set_signal_mask(g->sigmask);
   std::atomic_signal_fence(seq_cst);
@@ -42,7 +76,10 @@ struct sigaction before;
 
 int install(int signal) noexcept {
   find_text_ranges();
-  find_lock_functions();
+  for (auto* find :
+       {find_lock_functions, find_self_functions, find_setxid_functions, find_exec_functions, find_jump_functions})
+    find();
+  watch_forks();
   shared.signal.store(signal, relaxed);
   if (sanitizer::on) return 0;
   hold_off_in_handlers();
@@ -78,10 +115,9 @@ void m_start(M& m) noexcept {
   m.bound.store(&base, relaxed);
   urge_tls = {nullptr, &m};
   if (sanitizer::on) m.loan = m.base;  // else whoever starts the M has drawn one
-  if (!m.alt_stack) {
-    void* map = os::map(alt_stack_bytes, false);
-    if (os::failed(map)) fatal_syscall("mmap of an alternate signal stack", reinterpret_cast<long>(map));
-    m.alt_stack = static_cast<char*>(map);
+  if (sched.threads_stay()) {
+    m.loan = m.base;
+    base.stack_top = urge_async_sp = m.save_stack + save_stack_bytes;
   }
   // A thread inherits its creator's mask; ours must be open.
   m.before_mask = os::signal_mask();
@@ -94,17 +130,22 @@ void m_start(M& m) noexcept {
     ::sigaltstack(&alt, &m.before_alt);
   }
   m.signal_pending.store(0, relaxed);
-  m.tid.store(os::gettid(), release);  // [m.tid] release: the M
+  if (!sanitizer::on && sched.how.slice_end == slice_source::timer && sched.how.preempt >= preempt_mode::async)
+    m.slice_timer = os::make_thread_timer(shared.signal.load(relaxed));  // where there is none, sysmon serves it
+  m.tid.store(os::gettid(), release);                                    // [m.tid] release: the M
 }
 
 void m_stop(M& m) noexcept {
   m.tid.store(0, release);  // [m.tid]
+  if (m.slice_timer >= 0) os::delete_thread_timer(std::exchange(m.slice_timer, -1));
+  m.slice_timer_runs.store(false, relaxed);
   os::set_signal_mask(m.before_mask);
   if (!sanitizer::on) {
     ::sigaltstack(&m.before_alt, nullptr);
-    if (m.loan) give_back_loan(m.loan);
+    if (m.loan && m.loan != m.base) give_back_loan(m.loan);
     if (m.next_loan) give_back_unused(m.next_loan);
   }
+  urge_async_sp = nullptr;
   m.loan = m.next_loan = nullptr;
   m.bound.store(nullptr, relaxed);
   urge_tls = {nullptr, nullptr};
@@ -114,8 +155,13 @@ void m_stop(M& m) noexcept {
 std::uint64_t deferred(defer_reason why) noexcept {
   return shared.deferred[static_cast<std::size_t>(why)].load(relaxed);
 }
+std::uint64_t calls_interrupted() noexcept { return shared.calls_interrupted.load(relaxed); }
+std::uint64_t calls_begun_anew() noexcept { return shared.calls_begun_anew.load(relaxed); }
+std::uint64_t slices_ended() noexcept { return shared.slices_ended.load(relaxed); }
 void reset_counts() noexcept {
+  shared.slices_ended.store(0, relaxed);
   for (auto& n : shared.deferred) n.store(0, relaxed);
+  shared.calls_interrupted.store(0, relaxed), shared.calls_begun_anew.store(0, relaxed);
   pool.taken.store(0, relaxed), pool.given_back.store(0, relaxed);
 }
 

@@ -8,15 +8,14 @@
 // stays: that one carries an identity until its end, and can be killed only after a second.
 // pthread_cond_wait gives its mutex up inside libc: the count stays, as the mutex is locked again when it returns.
 // Locks that libc takes for itself (stdio, malloc) are not seen here: see outside_libc.
-// Context: any thread. The real ones are looked up when the library is loaded, for their own first call may come from a
-// G, where the loader's lock must not be waited for.
-#include <dlfcn.h>
+// Context: any thread.
 #include <pthread.h>
 
 #include <cstdio>
 #include <ctime>
 
 #include "preempt/preempt.hpp"
+#include "preempt/real.hpp"
 #include "sched/sanitizer.hpp"
 
 #if !URGE_ASAN && !URGE_TSAN
@@ -24,26 +23,6 @@
 namespace urge::preempt {
 
 namespace {
-
-// A function of libc, found by name at the first use or before.
-template <class F>
-class real {
- public:
-  explicit constexpr real(const char* name) : name_(name) {}
-  F* get() noexcept {
-    F* f = found_.load(relaxed);  // whoever looks finds the same
-    if (!f) [[unlikely]] {
-      f = reinterpret_cast<F*>(dlsym(RTLD_NEXT, name_));
-      if (!f) fatal("a function for locks that libc does not have");
-      found_.store(f, relaxed);
-    }
-    return f;
-  }
-
- private:
-  const char* name_;
-  atomic<F*> found_{nullptr};
-};
 
 void count(std::uint32_t by) noexcept {
   if (G* g = current_g()) add_own(g->pthread_locks, by);

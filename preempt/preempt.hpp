@@ -7,7 +7,12 @@
 //   identity_pool.cpp  where identities come from
 //   text_ranges.cpp    which code belongs to libc, the loader, the unwinder
 //   lock_count.cpp     which Gs hold a lock of pthread
-//   interpose.cpp      sigaction, sigprocmask: what users may not take from us
+//   interpose.cpp      sigaction, sigprocmask, sigaltstack: what users may not take from us
+//   fork.cpp           a child of fork has no runtime
+//   exec.cpp           no signal of ours goes along to the next program
+//   self.cpp           pthread_self() of a G: what libc would ask the kernel by an id that the kernel does not know
+//   longjmp.cpp        a handler that is left by a jump leaves our signal blocked
+//   setxid.cpp         setuid and its family are refused while a run is on
 // A G is stopped at one of these points:
 //   1. it stops by itself: waits, gives way, ends;
 //   2. flag: at a yield point that sees that the slice has run out;
@@ -31,17 +36,41 @@ void m_start(M&) noexcept;
 void m_stop(M&) noexcept;
 
 // Asks that slice number `tick` of P ends; with `by_signal` also by signal. Context: sysmon.
-void request(P&, std::uint32_t tick, std::int64_t slice_end_ns, bool by_signal) noexcept;
-// Tells the P's M to come to the scheduler, whatever its slice. Context: sysmon, while the run ends.
-void summon(P&) noexcept;
+// `awake`: its thread was seen running a moment ago. Then a call that the signal interrupts all the same is begun anew.
+void request(P&, std::uint32_t tick, std::int64_t slice_end_ns, bool by_signal, bool awake) noexcept;
+// A thread whose P was taken as it slept has woken, and runs on without: it is to come to the scheduler. Context:
+// sysmon.
+void contain(M&) noexcept;
+// Tells the P's M to come to the scheduler, whatever its slice. Context: sysmon, while the run ends or the world stops.
+void summon(P&, bool by_signal) noexcept;
 
 // Is this address in libc, the loader, libstdc++ or the unwinder?
 bool in_libc(std::uintptr_t pc) noexcept;
+// In the loader or the unwinder, whose functions need not return to where they were called?
+bool leaves_by_jumps(std::uintptr_t pc) noexcept;
 
 // sigaction as libc has it: what the users see is our own (interpose.cpp).
 int kernel_action(int signal, const struct sigaction* act, struct sigaction* old) noexcept;
 
+// From here on a child of fork has no runtime (fork.cpp). Context: the caller of `run`.
+void watch_forks() noexcept;
+// Preemption held off, for a G that stays in the system call it may be in. Null: no G calls.
+inline G* hold_here() noexcept {
+  G* g = current_g();
+  if (g) add_own(g->locks, 1u);
+  std::atomic_signal_fence(seq_cst);  // as in enter
+  return g;
+}
+inline void let_go(G* g) noexcept {
+  if (g) leave_without_yield(g);
+}
+
 std::uint64_t deferred(defer_reason) noexcept;
+// System calls that have returned EINTR because of our signal; those that were begun anew instead.
+std::uint64_t calls_interrupted() noexcept;
+std::uint64_t calls_begun_anew() noexcept;
+// Slices whose end an M's timer has seen: each of them a request, and a signal.
+std::uint64_t slices_ended() noexcept;
 void reset_counts() noexcept;
 
 // --- identities ---
@@ -62,10 +91,15 @@ void give_back_unused(identity*) noexcept;  // drawn for a G that did not take i
 // For a G's whole life: one of max_identities. False: all are carried.
 bool reserve_identity() noexcept;
 void unreserve_identity() noexcept;
-// One that nobody has had, on no list; null: no memory or no thread. Context: the maker.
-identity* make_fresh_identity() noexcept;
-// Ends as threads those whose G has ended with them. Context: the maker.
-void retire_identities() noexcept;
+// One that nobody has had, on no list; null: `error` is -errno of what failed. Context: the maker.
+identity* make_fresh_identity(int& error) noexcept;
+// Ends as threads those whose G has ended with them; does not wait for that. False: some have not ended yet, it is to
+// be called again soon. Context: the maker, or the caller of `run` behind it.
+bool retire_identities() noexcept;
+// Waits for their ends, a second at most. Context: as above, no G runs any more.
+void retire_all_identities() noexcept;
+// Is that the thread of a donor that sleeps? Context: any.
+bool is_parked_donor(int tid) noexcept;
 // Is the bound on carried ones near?
 bool few_left() noexcept;
 // A G that stops by itself takes its M's identity along, for it holds a lock of pthread; or none is left, which is
@@ -73,11 +107,17 @@ bool few_left() noexcept;
 void take_along(M&, G&) noexcept;
 void promote(M&, G&, identity* next) noexcept;
 void give_back_early(M&, G&) noexcept;
+// In kernel_thread mode: the G, which holds a lock of pthread or has failed, keeps its thread. False: there is no other
+// for the P, which is counted.
+bool keep_thread(M&, G&) noexcept;
 // Is this the address of something in the identity's block or on its stack?
 bool points_into(const identity&, std::uintptr_t word) noexcept;
-// Looks up what lock_count.cpp stands before. Context: the caller of `run`.
-void find_lock_functions() noexcept;
 void give_back_loan(identity*) noexcept;
+// An M ends. Its last G was locked to it, and so is nobody's after it: its loan ends as the identity of a thread does.
+void end_loan(M&) noexcept;
+// Likewise, and its G, which is locked to it, was stopped by signal: it stays the owner of what it runs under.
+void leave_loan(M&, G&) noexcept;
+void lose_thread() noexcept;             // likewise, in kernel_thread mode
 void lose_identity(identity*) noexcept;  // its G was abandoned inside libc: nobody may use it again
 
 }  // namespace urge::preempt

@@ -41,7 +41,8 @@ std::vector<check> hogs(const parameters& p) {
   const double rounds = static_cast<double>(p.time / p.how.quantum) * procs / n;
   return {{"jain_of_work", jain(shares), 0.95},
           {"least_work", least, 1},
-          {"preemptions", static_cast<double>(s.preempts_async + s.preempts_cooperative), rounds * n / 4}};
+          {"preemptions", static_cast<double>(s.preempts_async + s.preempts_kernel_thread + s.preempts_cooperative),
+           rounds * n / 4}};
 }
 
 }  // namespace urge::stress

@@ -7,6 +7,11 @@ namespace urge::stress {
 std::vector<check> hogs(const parameters&);
 std::vector<check> hog_and_timer(const parameters&);
 std::vector<check> spawn_chain(const parameters&);
+std::vector<check> crowd(const parameters&);
+std::vector<check> crowd_malloc(const parameters&);
+std::vector<check> dropped_calls(const parameters&);
+std::vector<check> third_party(const parameters&);
+std::vector<check> lock_storm(const parameters&);
 
 std::span<const scenario> all() {
   static constexpr scenario list[] = {
@@ -14,6 +19,11 @@ std::span<const scenario> all() {
       {"hog_and_timer", "a G that sleeps 1 ms at a time keeps waking although endless Gs fill every P", hog_and_timer},
       {"spawn_chain", "Gs that start their own successors for ever do not keep the others of their P waiting",
        spawn_chain},
+      {"crowd", "thousands of endless Gs all get their turns, on a handful of threads", crowd},
+      {"crowd_malloc", "the same with Gs that allocate and share a std::mutex", crowd_malloc},
+      {"dropped_calls", "calls that are given up after a millisecond leave a bounded amount behind", dropped_calls},
+      {"third_party", "libraries that are stopped everywhere give the answers that they give alone", third_party},
+      {"lock_storm", "Gs in locks of the standard library get on, and what these guard stays exact", lock_storm},
   };
   return list;
 }

@@ -5,9 +5,13 @@
 #include <pthread.h>
 
 #include <csignal>
+#include <utility>
 
 #include "preempt/preempt.hpp"
 #include "sched/sched.hpp"
+#include "sysmon/asleep.hpp"
+#include "sysmon/deadlock.hpp"
+#include "sysmon/io_watch.hpp"
 #include "sysmon/retake.hpp"
 
 namespace urge::sysmon {
@@ -16,10 +20,11 @@ namespace {
 
 pthread_t thread;
 atomic<bool> over{false};
-atomic<std::uint64_t> n_requests{0}, n_signals{0}, n_retakes{0};
+atomic<std::uint64_t> n_requests{0}, n_signals{0}, n_retakes{0}, n_detached{0}, n_contained{0}, n_unknown{0},
+    n_wakeups{0};
 memory seen[max_procs];
 
-constexpr std::int64_t summon_interval = 100'000;  // ns, while the run ends, as Go's stop-the-world
+constexpr std::int64_t summon_interval = 100'000;  // ns, while the run ends or the world stops; as Go's
 
 view look_at(P& p, std::int64_t now, std::uint64_t now_tick) noexcept {
   view v;
@@ -33,10 +38,68 @@ view look_at(P& p, std::int64_t now, std::uint64_t now_tick) noexcept {
   // A G that is over its limit is stopped even if nobody wants its P.
   const std::uint64_t limit = p.limit_at.load(relaxed);
   v.work_waits = work_waits_for(p) || (limit != 0 && now_tick >= limit);
-  if (p.stop_slice.load(relaxed) == v.schedtick) v.slice_length = 0, v.work_waits = true;
+  v.ends_now = p.stop_slice.load(relaxed) == v.schedtick;
+  // What the M's timer sees to is ours only where that fails.
+  if (sched.how.slice_end == slice_source::timer)
+    if (M* on = p.m.load(acquire); on && on->slice_timer_runs.load(relaxed))  // [p.m]
+      v.slice_length += ticks_to_ns(sched.quantum);
   v.others_free = sched.n_idle_p.load(relaxed) + sched.n_spinning.load(relaxed) != 0;
   return v;
 }
+
+// --- threads that sleep in a call that we were not told of (src/sched/syscall.cpp) ---
+
+M* watched = nullptr;  // they run without a P, or may soon; by M::next_watched
+unsigned n_watched = 0;
+std::int64_t next_round = 0;  // when to look at them
+
+// gone     its P was taken
+// awake    it runs, or would go on from where it sleeps as if there had been no signal
+// asleep   it sleeps and keeps its P, for it is inside the runtime, or comes back just now: no signal
+// other    it may be signalled, awake or not
+enum class sleeper { gone, awake, asleep, other };
+
+// Looks at the thread that has P, and takes slice `tick` from it if it sleeps.
+sleeper take_from_sleeper(P& p, std::uint32_t tick) noexcept {
+  M* m = p.m.load(acquire);  // [p.m] acquire: the M
+  if (!m || !sched.can_detach) return sleeper::other;
+  switch (look_at_thread(*m)) {
+    case doing::runs:
+    case doing::on_lock:  // whatever else it sleeps in when the signal comes has only just begun
+      return sleeper::awake;
+    case doing::unknown:
+      n_unknown.fetch_add(1, relaxed);
+      return sleeper::other;
+    case doing::asleep:
+      break;
+  }
+  if (!m_to_be_had()) return sleeper::other;  // its G gives way to others, and sleeps again in its turn
+  if (!detach(p, tick)) return sleeper::asleep;
+  n_detached.fetch_add(1, relaxed);
+  if (!std::exchange(m->watched, true)) m->next_watched = std::exchange(watched, m), ++n_watched;
+  return sleeper::gone;
+}
+
+// Those that have woken, and run without a P, go to the queue. A look costs 1 us: at most 1 % of the time is for looks.
+std::int64_t contain_woken(std::int64_t now) noexcept {
+  if (!watched) return INT64_MAX;
+  if (now < next_round) return next_round;
+  for (M** at = &watched; *at;) {
+    M* m = *at;
+    if (!m->detached.load(relaxed)) {
+      *at = std::exchange(m->next_watched, nullptr);
+      m->watched = false, --n_watched;
+      continue;
+    }
+    at = &m->next_watched;
+    if (look_at_thread(*m) != doing::runs) continue;
+    n_contained.fetch_add(1, relaxed);
+    preempt::contain(*m);
+  }
+  next_round = now + std::max<std::int64_t>(ticks_to_ns(sched.quantum), n_watched * std::int64_t{100'000});
+  return watched ? next_round : INT64_MAX;
+}
+bool by_signal() noexcept { return sched.how.preempt == preempt_mode::async || sched.threads_stay(); }
 
 // Looks at one P and acts; returns when to look again.
 std::int64_t watch(P& p, std::int64_t now, std::uint64_t now_tick) noexcept {
@@ -45,23 +108,28 @@ std::int64_t watch(P& p, std::int64_t now, std::uint64_t now_tick) noexcept {
   // The slice may have changed while we read its parts: a torn view would preempt a slice that has just begun.
   if (p.schedtick.load(relaxed) != v.schedtick) return now;
   decision d = decide(v, m, now);
-  const bool by_signal = sched.how.preempt == preempt_mode::async;
   switch (d.what) {
     case verdict::leave:
       break;
+    case verdict::look:
+      if (take_from_sleeper(p, v.schedtick) == sleeper::gone) return now + first_repeat;
+      break;
     case verdict::ask:
+    case verdict::ask_again: {
+      const sleeper thread = take_from_sleeper(p, v.schedtick);
+      if (thread == sleeper::gone) return now + first_repeat;
       if (sched.how.preempt == preempt_mode::off) {
         m.asked = false, m.renewed = now;
         return now + v.slice_length;
       }
-      n_requests.fetch_add(1, relaxed);
-      [[fallthrough]];
-    case verdict::ask_again:
-      if (by_signal) n_signals.fetch_add(1, relaxed);
-      preempt::request(p, v.schedtick, d.slice_end, by_signal);
+      if (d.what == verdict::ask) n_requests.fetch_add(1, relaxed);
+      const bool signals = by_signal() && thread != sleeper::asleep;
+      if (signals) n_signals.fetch_add(1, relaxed);
+      preempt::request(p, v.schedtick, d.slice_end, signals, thread == sleeper::awake);
       // A flag, once raised, stays up; only a signal gets lost in a refusal.
-      if (!by_signal) return now + longest_repeat;
+      if (!by_signal()) return now + longest_repeat;
       break;
+    }
     case verdict::take_back:
       if (retake(&p)) n_retakes.fetch_add(1, relaxed);
       return now + syscall_short;
@@ -71,7 +139,7 @@ std::int64_t watch(P& p, std::int64_t now, std::uint64_t now_tick) noexcept {
 
 // Not by their status: a P that was handed to an M which has not woken yet is idle by that, and it is not.
 bool all_ps_idle() noexcept {
-  return sched.n_idle_p.load(seq_cst) == sched.procs;
+  return sched.n_idle_p.load(seq_cst) == sched.procs.load(relaxed);
 }  // [idle_p] seq_cst: after sysmon_off
 
 struct outlook {
@@ -79,13 +147,62 @@ struct outlook {
   bool idle;          // all Ps were: no slice is in `next`
 };
 
+// Gs have been woken, and all Ps are busy: for each of them one gives way, which has run longest, and not less than it
+// may. Returns when the next may be asked.
+std::int64_t make_way(std::int64_t now, std::uint64_t now_tick) noexcept {
+  sched.sysmon_looks.store(false, seq_cst);  // [sysmon.looks] seq_cst: before the look at those that were woken
+  const std::uint64_t wait = sched.n_woken.load(seq_cst);  // [sysmon.looks]
+  const unsigned n_ps = sched.procs.load(acquire);         // [procs]
+  std::int64_t next = INT64_MAX;
+  while (wait != 0 && sched.n_idle_p.load(relaxed) == 0 && sched.n_spinning.load(relaxed) == 0) {
+    P* longest = nullptr;
+    std::int64_t most = 0;
+    std::uint64_t asked = 0;
+    for (unsigned i = 0; i < n_ps; ++i) {
+      P& p = all_ps[i];
+      const std::uint32_t tick = p.schedtick.load(acquire);  // [schedtick]
+      if (p.stop_slice.load(relaxed) == tick || p.request.load(relaxed) == tick) {
+        ++asked;
+        continue;
+      }
+      if (p.status.load(relaxed) != p_status::running) continue;
+      const auto ran = static_cast<std::int64_t>(now_tick - p.slice_start.load(relaxed));
+      const std::int64_t left = static_cast<std::int64_t>(sched.woken_slice) - ran;
+      if (left > 0 || !may_take_woken(p, now_tick)) {
+        next =
+            std::min(next, now + std::max<std::int64_t>(
+                                     ticks_to_ns(static_cast<std::uint64_t>(std::max<std::int64_t>(left, 0))), 50'000));
+      } else if (ran > most || !longest) {
+        longest = &p, most = ran;
+      }
+    }
+    if (asked >= wait || !longest) break;
+    longest->stop_slice.store(longest->schedtick.load(relaxed), relaxed);  // if it has moved on, it ends that one
+    n_wakeups.fetch_add(1, relaxed);
+    next = std::min(next, watch(*longest, now, now_tick));
+  }
+  return next;
+}
+
 outlook watch_all(std::int64_t now) noexcept {
+  sched.sysmon_looks.store(true, relaxed);
   const std::uint64_t now_tick = ticks();
   std::int64_t next = INT64_MAX;
-  for (unsigned i = 0; i < sched.procs; ++i) {
+  const unsigned n_ps = sched.procs.load(acquire);  // [procs] acquire: those that are new
+  for (unsigned i = 0; i < n_ps; ++i) {
     P& p = all_ps[i];
     if (sched.stopping.load(relaxed)) {
-      preempt::summon(p);
+      preempt::summon(p, true);
+      next = now + summon_interval;
+      continue;
+    }
+    if (sched.world_stops.load(relaxed)) {
+      // The one that runs the G that stops the others is `stopped` by its status.
+      // A sleeper is left alone, without its P.
+      if (p.status.load(acquire) == p_status::running) {                         // [p.status]
+        const sleeper thread = take_from_sleeper(p, p.schedtick.load(acquire));  // [schedtick]
+        if (thread != sleeper::gone) preempt::summon(p, by_signal() && thread != sleeper::asleep);
+      }
       next = now + summon_interval;
       continue;
     }
@@ -99,18 +216,24 @@ outlook watch_all(std::int64_t now) noexcept {
         ticks_to_ns(top > 4 ? std::max<std::uint64_t>(sched.quantum * 4 / top, ns_to_ticks(20'000)) : sched.quantum);
     next = std::min(next, now + quantum);
   }
+  for (M* m = sched.stopping.load(relaxed) ? watched : nullptr; m; m = m->next_watched)
+    if (m->detached.load(relaxed)) preempt::contain(*m);
+  if (!idle && !sched.stopping.load(relaxed)) next = std::min(next, contain_woken(now));
   // While some M sleeps for the timers they are not ours.
   if (!sched.poller.load(seq_cst)) {  // [poller] seq_cst: before the look at the timers
-    for (unsigned i = 0; i < sched.procs; ++i)
+    for (unsigned i = 0; i < sched.procs.load(relaxed); ++i)
       if (all_ps[i].clock.next_when.load(relaxed) <= now) all_ps[i].clock.run(now);
     next = std::min(next, earliest_timer());
   }
+  next = std::min(next, make_way(now, now_tick));
   return {next, idle};
 }
 
 void* loop(void*) noexcept {
   os::set_timer_slack_1ns();
+  os::ask_for_short_slices();
   bool idle_before = false;
+  io_watch io;
   for (;;) {
     sched.sysmon_off.store(false, relaxed);
     const std::uint32_t calls = sched.sysmon_word.load(seq_cst);  // [sysmon.word] acquire: what we are called for
@@ -123,15 +246,18 @@ void* loop(void*) noexcept {
     if (idle && idle_before) {
       sched.sysmon_off.store(true, seq_cst);  // [sysmon.off] we: off; look at idle Ps / they: idle Ps; look at off
       if (!all_ps_idle()) continue;
+      if (next == INT64_MAX) next = look_for_deadlock(monotonic_ns());
     } else if (idle) {
       next = std::min(next, monotonic_ns() + ticks_to_ns(sched.quantum));
     }
     idle_before = idle;
+    if (!io.plan(monotonic_ns())) continue;
     sched.sysmon_until.store(next, seq_cst);  // [sysmon.until] we: until; look at timers / they: timer; look at until
     if (sched.poller.load(seq_cst) == nullptr && earliest_timer() < next) continue;  // [poller] seq_cst: after until
-    os::futex_wait(sched.sysmon_word, calls, next == INT64_MAX ? os::no_deadline : next);
+    io.sleep(calls, next);  // INT64_MAX is no deadline there, too
     sched.sysmon_until.store(0, relaxed);
   }
+  close_states();
   return nullptr;
 }
 
@@ -139,8 +265,12 @@ void* loop(void*) noexcept {
 
 int start() noexcept {
   over.store(false);
-  for (auto* n : {&n_requests, &n_signals, &n_retakes}) n->store(0, relaxed);
+  for (auto* n : {&n_requests, &n_signals, &n_retakes, &n_detached, &n_contained, &n_unknown, &n_wakeups})
+    n->store(0, relaxed);
+  while (M* m = watched) watched = std::exchange(m->next_watched, nullptr), m->watched = false;
+  n_watched = 0, next_round = 0;
   for (auto& m : seen) m = {};
+  forget_deadlock();
   sigset_t all, old;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -155,6 +285,9 @@ void stop() noexcept {
   pthread_join(thread, nullptr);
 }
 
-counts count() noexcept { return {n_requests.load(relaxed), n_signals.load(relaxed), n_retakes.load(relaxed)}; }
+counts count() noexcept {
+  return {n_requests.load(relaxed),  n_signals.load(relaxed), n_retakes.load(relaxed), n_detached.load(relaxed),
+          n_contained.load(relaxed), n_unknown.load(relaxed), n_wakeups.load(relaxed)};
+}
 
 }  // namespace urge::sysmon

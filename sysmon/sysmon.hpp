@@ -12,6 +12,9 @@ void stop() noexcept;  // returns when the thread has ended
 
 struct counts {
   std::uint64_t requests, signals, retakes;
+  std::uint64_t detached, contained;  // threads asleep in unannounced calls: Ps taken from them; that had to be stopped
+  std::uint64_t unknown;              // looks at a thread that told nothing
+  std::uint64_t wakeups;              // requests on behalf of Gs that were woken
 };
 counts count() noexcept;
 

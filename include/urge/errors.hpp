@@ -19,7 +19,9 @@ struct killed : std::runtime_error {
 struct exited : std::runtime_error {
   explicit exited(const char* what = "urge: the G left by this_g::exit without a result") : std::runtime_error(what) {}
 };
-// Thrown by `run` when no G can ever go on.
+// Thrown by `run` when no G can ever go on: all of them wait, none for a time, I/O or in a system call, and there is no
+// thread in the process that urge did not make, but the caller of `run`. Every G has been written to stderr then. That
+// may be a second after the last such thread has ended; where /proc cannot be read it never comes.
 struct deadlock : std::runtime_error {
   explicit deadlock(const char* what = "urge: all goroutines are asleep") : std::runtime_error(what) {}
 };

@@ -155,6 +155,14 @@ void yield();
 [[noreturn]] void exit();
 std::stop_token stop_token();
 std::chrono::nanoseconds cpu_time();
+// Locks the calling G to its kernel thread, until as many calls of unlock_os_thread: it runs on no other (gettid() and
+// pthread_self() stay the same, and so do all thread_locals), and no other G runs there. While it waits, or another has
+// its turn, the thread stands still; a switch to such a G costs two wake-ups of threads. A G that ends while it is
+// locked takes the thread with it: what it has changed there is never seen by another G. unlock_os_thread without a
+// lock does nothing.
+// Throws: std::logic_error outside a G, and when nested 2^32 times. Source: Go's runtime.LockOSThread.
+void lock_os_thread();
+void unlock_os_thread();
 
 }  // namespace this_g
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Preemption as seen by the code that is preempted. Nothing here is needed for being preemptible: a G that never calls
-// urge is stopped by signal when its slice has run out.
+// urge is stopped by signal when its slice has run out. Where no signals are wanted, `urge_prologue_checks(target)` in
+// CMake makes every function entry of a target a yield point.
 #pragma once
 #include <urge/detail/gate.hpp>
 #include <urge/go.hpp>

@@ -19,14 +19,25 @@ namespace urge {
 
 // How Gs are stopped when their slice has run out.
 enum class preempt_mode {
-  off,            // never
-  cooperative,    // at yield points: calls of urge, preempt_point()
-  async,          // also by signal, at any instruction
-  kernel_thread,  // not in this version: refused by `run`
+  off,          // never
+  cooperative,  // at yield points: calls of urge, preempt_point(), function entries of code compiled with checks
+  async,        // also by signal, at any instruction
+  // As async, but a G that a signal has stopped keeps its kernel thread, and runs under that thread's own identity: for
+  // code that needs the kernel's state of a thread (robust and PI mutexes, rseq, gettid), and for comparison. A thread
+  // for each stopped G, up to max_threads; a switch between threads for each preemption. `thread_local`s are those of
+  // the thread: a G that waits may go on on another one. Source: KLT-switching (Shiina et al., Lightweight Preemptive
+  // User-Level Threads, PPoPP 2021).
+  kernel_thread,
 };
 
 // Where runnable Gs wait. gmp: a queue per P, with stealing. gm: one queue under one lock, Go 1.0's, for comparison.
 enum class sched_model { gmp, gm };
+
+// Who sees that a slice has run out: a thread of the runtime, which then sends the signal; or a POSIX timer of each
+// kernel thread, armed while others wait (figures: docs/protocols/preempt_request.md). A timer may hit a call of the
+// kernel that sleeps, and one of those that never restart then returns EINTR: where the slice ends before sysmon has
+// found the thread asleep, which is looked for 1 ms into a slice.
+enum class slice_source { sysmon, timer };
 
 // What `run` may be told. Each value outside its range makes it throw std::invalid_argument naming option and value.
 struct options {
@@ -38,14 +49,19 @@ struct options {
   unsigned max_threads = 10000;         // Ms, 2 to 100,000; exceeding it is a fatal error
   unsigned max_identities = 16384;      // Gs that may carry a thread identity of their own at once, 0 to 1,000,000
   int signal = SIGURG;                  // SIGURG, SIGUSR1, SIGUSR2 or SIGRTMIN to SIGRTMAX
-  bool wakeup_preempt = true;           // accepted; has no effect in this version
+  bool wakeup_preempt = true;  // a G that a timer, I/O or another thread makes runnable goes before others, and
+                               // may preempt one that has run for 1 ms
+  unsigned wakeup_share = 50;  // percent of a P's time, while others wait, that Gs may have which go before
+                               // them so; 0 to 100. URGE_WAKEUP_SHARE
+  slice_source slice_end = slice_source::sysmon;  // for preempt_mode async and kernel_thread. URGE_SLICE_END
   // SIGSEGV, SIGBUS, SIGFPE, SIGILL and abort() in the code of a G end that G after a report, as if killed where it
   // stands (see stats.kept_back), and not the process. What it has overwritten before is nobody's business but the
   // program's. Not where the program has a handler of its own for the signal when `run` begins.
   bool contain_faults = false;
 
-  // The defaults, changed by URGE_PROCS, URGE_QUANTUM (10ms, 500us), URGE_PREEMPT (off, cooperative, async), URGE_MODEL
-  // (gmp, gm), URGE_STACK (bytes, or with K, M, G) and URGE_SIGNAL (a name or a number).
+  // The defaults, changed by URGE_PROCS, URGE_QUANTUM (10ms, 500us), URGE_PREEMPT (off, cooperative, async,
+  // kernel_thread), URGE_MODEL (gmp, gm), URGE_STACK (bytes, or with K, M, G), URGE_SIGNAL (a name or a number),
+  // URGE_WAKEUP_SHARE (percent) and URGE_SLICE_END (sysmon, timer).
   // Threads: any. Throws: std::invalid_argument naming the variable, its value and what is allowed.
   static options from_env();
 };
@@ -54,11 +70,22 @@ struct options {
 enum class defer_reason : unsigned {
   in_runtime,   // the G was inside urge
   guarded,      // under a preempt_guard
-  no_identity,  // no spare thread identity, or max_identities reached
+  no_identity,  // no spare thread identity, or max_identities reached; in kernel_thread mode: no spare thread
   in_handler,   // in a signal handler of the user, or on the alternate stack
   trampoline,   // in the few instructions before and after the scheduler
   no_room,      // less stack left than a pushed return address needs
   grace,        // inside libc, the loader or the unwinder; asked again after 50 us
+  count_
+};
+
+// Whose code a G was in when a signal stopped it, by its program counter.
+enum class stop_place : unsigned {
+  elsewhere,  // the program's own code and any other library
+  malloc,     // of libc: at least so many (preempt/text_ranges.cpp says how sure that is)
+  libc,       // the rest of libc, and libm
+  loader,
+  libstdcxx,
+  unwinder,  // libgcc
   count_
 };
 
@@ -84,18 +111,29 @@ struct stats {
   std::uint64_t retakes = 0;             // Ps that sysmon took from blocked Ms
   std::uint64_t preempt_requests = 0;    // slices that ran out while somebody waited
   std::uint64_t preempt_signals = 0;     // signals sent for them
-  std::uint64_t preempts_cooperative = 0, preempts_async = 0;
+  std::uint64_t preempts_cooperative = 0, preempts_async = 0, preempts_kernel_thread = 0;
+  std::uint64_t preempts_by_signal() const noexcept { return preempts_async + preempts_kernel_thread; }
   std::uint64_t preempts_deferred = 0;  // refused for the time being, in all and by reason
   std::array<std::uint64_t, static_cast<std::size_t>(defer_reason::count_)> deferred_by_reason{};
-  std::uint64_t promoted = 0;  // Gs that took their M's identity along
+  std::array<std::uint64_t, static_cast<std::size_t>(stop_place::count_)> stops_by_place{};  // of preempts_by_signal()
+  std::uint64_t stops_under_lock = 0;   // of these, those of a G that held a lock of pthread
+  std::uint64_t resumed_elsewhere = 0;  // of these, those that went on on another M
+  std::uint64_t promoted = 0;           // Gs that took their M's identity along
   std::uint64_t identities_taken = 0, identities_made = 0, identities_lost = 0;
   std::uint64_t identities_given_back = 0;  // by Gs that were still alive, as few were left
   std::uint64_t kept_back = 0;              // Gs killed where they stood: all that they hold is kept until `run` ends
   std::uint64_t kept_back_bytes = 0;        // of their stacks; what they have on the heap is not known
   std::uint64_t abandoned = 0;              // Gs alive when `run` ended
   std::uint64_t abandoned_inside = 0;       // of these, those that did not come out of libc within 1 s
+  // Threads asleep in system calls that urge was not told of: Ps that were taken from them; threads that went on
+  // without one and had to be stopped; calls that never restart and were hit by the preemption signal all the same:
+  // begun anew, or returned EINTR. Looks at what a thread does that told nothing.
+  std::uint64_t detached = 0, contained = 0, calls_begun_anew = 0, calls_interrupted = 0, looks_in_vain = 0;
   std::uint64_t threads = 0, idle_threads = 0, spinning = 0;
-  std::uint64_t wakeup_preempts = 0, netpoll_wakeups = 0, timers_fired = 0;
+  std::uint64_t threads_refused = 0;  // threads that the kernel refused: the Ps went on with those that there were
+  std::uint64_t wakeup_preempts = 0, timers_fired = 0;
+  std::uint64_t netpoll_wakeups = 0;  // Gs of urge::io that went on because their descriptor had changed
+  std::uint64_t netpoll_returns = 0;  // times that a thread came back from waiting for descriptors
   latency_histogram preempt_latency;  // from the end of the slice to the moment that the G is off its P
 };
 
@@ -131,6 +169,11 @@ auto run(F&& main, options how = options::from_env()) -> std::invoke_result_t<F>
 
 // Current number of Ps. Threads: a G.
 unsigned procs();
+// Changes the number of Ps, 1 to 1024; 0 changes nothing. Returns what it was. All Gs are stopped for that moment, as
+// for a preemption: at once by signal, in the modes that send none each at its next yield point; one under a
+// preempt_guard delays it. Threads: a G. Blocks: the G. Throws: std::logic_error outside a G; std::invalid_argument.
+// Source: Go's runtime.GOMAXPROCS.
+unsigned set_procs(unsigned n);
 // The counters of the current run, or of the last one. Threads: any.
 stats snapshot();
 // Writes every G with id, name, state, wait reason, wait time and backtrace. Threads: any. Signals: async-signal-safe.

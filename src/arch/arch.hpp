@@ -3,6 +3,7 @@
 // assembly stay inside this folder.
 //   context      make one on a stack, jump to one; callee-saved registers, MXCSR and the x87 control word are kept
 //   thread base  the register that points at the current TLS block: read it, set it
+//   entries      the word that function entries compare the stack pointer with, and a look at one that was below
 //   interrupted  a look into a signal's context, and the redirection of its program counter to `urge_async_preempt`
 // Context of all of it: any, the signal handler included.
 #pragma once
@@ -57,6 +58,26 @@ void init() noexcept;
 // Bytes that the trampoline's save area takes on the stack it switches to.
 std::size_t extended_state_bytes() noexcept;
 
+// --- function entries of code compiled with -fsplit-stack (docs/protocols/prologue_checks.md) ---
+inline constexpr std::uintptr_t no_entry_passes = ~std::uintptr_t{0};
+// The word in the TLS block that a function entry compares its stack pointer with: below it, `__morestack` is called.
+inline void set_entry_limit(std::uintptr_t thread_base, std::uintptr_t limit) noexcept {
+  __atomic_store_n(reinterpret_cast<std::uintptr_t*>(thread_base + 0x70), limit, __ATOMIC_RELAXED);
+}
+std::uintptr_t entry_limit() noexcept;  // of the calling thread
+void set_entry_limit(std::uintptr_t limit) noexcept;
+// A function that has called: what urge_morestack (morestack.S) has pushed on its stack.
+struct function_entry {
+  std::uintptr_t r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax;
+  std::uintptr_t pc;  // first behind that call, then where the function goes on
+  std::uintptr_t caller;
+  std::uintptr_t sp() const noexcept { return reinterpret_cast<std::uintptr_t>(&caller); }
+  // What the function has compared: with a frame of 256 bytes or more, where that would end.
+  std::uintptr_t compared() const noexcept { return r10 < 256 ? sp() : sp() - r10; }
+};
+// Sets pc, and the registers that the code there expects. Once.
+void go_on_behind(function_entry&) noexcept;
+
 // --- interrupted: `ucontext` is the handler's third argument ---
 std::uintptr_t interrupted_pc(const void* ucontext) noexcept;
 std::uintptr_t interrupted_sp(const void* ucontext) noexcept;
@@ -72,6 +93,23 @@ inline constexpr std::size_t redirect_room = red_zone + 8 * 8;
 void redirect_to_trampoline(void* ucontext) noexcept;
 // Makes it go on in a function that does not return, on another stack; what it did is lost.
 void redirect_for_good(void* ucontext, void (*to)(), char* stack_top) noexcept;
+// Is it about to make a system call? It is if one was interrupted that is made again (SA_RESTART): it was asleep there.
+bool interrupted_system_call(const void* ucontext) noexcept;
+// The same where the call does not restart: it has just returned EINTR.
+bool system_call_was_interrupted(const void* ucontext) noexcept;
+// Has another signal's handler run there just before, on that stack, of which `low` is the end? It may seem so for
+// longer.
+bool handler_has_returned(const void* ucontext, std::uintptr_t low) noexcept;
+// Makes that call begin once more. False: it cannot be told which it was, or it is one that must not.
+bool begin_call_anew(void* ucontext) noexcept;
+
+// Lets the function whose return address lies there return into the trampoline, as if it was interrupted by a signal
+// where it returns to; and takes that back, if it has not returned yet. `returns_to` is its G's. Unwinders cannot see
+// through it.
+void return_by_trampoline(std::uintptr_t* slot, std::uintptr_t& returns_to) noexcept;
+void return_as_before(std::uintptr_t* slot, std::uintptr_t returns_to) noexcept;
+bool returns_by_trampoline(const std::uintptr_t* slot) noexcept;
+
 // Is pc inside the trampoline? There the state is half saved or half restored: no preemption.
 bool in_trampoline(std::uintptr_t pc) noexcept;
 

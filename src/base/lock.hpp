@@ -10,6 +10,7 @@
 
 #include <mutex>
 
+#include "base/fatal.hpp"
 #include "base/os.hpp"
 
 namespace urge {
@@ -45,6 +46,8 @@ class raw_lock {
       }
       // From here on whoever unlocks must wake; we keep saying so when we get it, for others may sleep beside us.
       held_as = 2;
+      if (os::forked.load(relaxed)) [[unlikely]]
+        fatal("a child of fork waits for a lock of its parent's run: only exec and _exit are supported there");
       if (word_.exchange(2, acquire) == 0) return;  // [lock] acquire
       os::futex_wait(word_, 2);
     }

@@ -4,6 +4,8 @@
 // between its failing call and its look at errno.
 // Context: any, the signal handler included.
 #pragma once
+#include <sys/syscall.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
@@ -33,8 +35,21 @@ int futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected,
 void futex_wake(const atomic<std::uint32_t>& word, int n) noexcept;
 
 int gettid() noexcept;
+// This process, noted when the first run starts and in each child of fork; 0 before.
+extern atomic<int> process;
+// True in a child that was made past fork's handlers (by vfork or a bare clone): it may run in its parent's memory, and
+// what the runtime knows is its parent's.
+bool in_child() noexcept;
+// This process is a child of fork that was made while a run was on: one thread, no runtime. Never unset.
+extern atomic<bool> forked;
 int tgkill(int tid, int signal) noexcept;
 void sched_yield() noexcept;
+// CPU time of a thread of this process, ns; 0: there is none of that number.
+std::int64_t thread_cpu_ns(int tid) noexcept;
+// A full memory fence on every thread of the process, between two instructions of each. False, at the first call of a
+// process: the kernel has it not, or does not let us.
+bool allow_membarrier() noexcept;
+void membarrier() noexcept;
 std::int64_t monotonic_ns() noexcept;
 
 // The kernel's signal mask of the calling thread: 64 signals, bit n-1 for signal n.
@@ -46,13 +61,33 @@ void* map(std::size_t bytes, bool reserve_only) noexcept;
 bool failed(const void* mapping) noexcept;
 int unmap(void* address, std::size_t bytes) noexcept;
 int advise(void* address, std::size_t bytes, int advice) noexcept;
+// Which of these pages are in memory: the lowest bit of a byte for each.
+int resident(void* address, std::size_t bytes, unsigned char* pages) noexcept;
 int protect_none(void* address, std::size_t bytes) noexcept;
 
+// What glibc takes off the stack of each thread: the program's thread_locals and the least that it wants besides.
+std::size_t thread_overhead_bytes() noexcept;
+
+// A descriptor that exec closes, or -errno.
+int open_to_read(const char* path) noexcept;
+// Bytes read from the beginning, or -errno.
+long read_at_0(int fd, char* into, std::size_t n) noexcept;
+// The same for two descriptors: they are of one file. 0: of none.
+std::uint64_t file_of(int fd) noexcept;
 long write(int fd, const void* data, std::size_t n) noexcept;
 int set_timer_slack_1ns() noexcept;
+// The calling thread, which runs for moments, shall not wait for others' slices to end as it wakes: by a short slice of
+// its own (Linux 6.12 and later; else nothing changes).
+void ask_for_short_slices() noexcept;
 
-// Sends `signal` to the calling thread each `interval_ns`, from now on. Returns the timer, or -errno.
-int start_thread_timer(int signal, std::int64_t interval_ns) noexcept;
-void stop_thread_timer(int timer) noexcept;
+// A timer that sends `signal` to the calling thread; returns it, or -errno. It goes off after so many ns, and then each
+// `interval_ns` if that is not 0; 0 and 0 put it to rest.
+int make_thread_timer(int signal) noexcept;
+inline void set_thread_timer(int timer, std::int64_t after_ns, std::int64_t interval_ns = 0) noexcept {
+  const itimerspec when{{interval_ns / 1'000'000'000, interval_ns % 1'000'000'000},
+                        {after_ns / 1'000'000'000, after_ns % 1'000'000'000}};
+  syscall6(SYS_timer_settime, timer, 0, reinterpret_cast<long>(&when), 0);  // cannot fail: ours, and in range
+}
+void delete_thread_timer(int timer) noexcept;
 
 }  // namespace urge::os

@@ -45,16 +45,18 @@ void on_signal(int signal) {
   errno = error;
 }
 
-void tell() noexcept {
+std::int64_t now_ns() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
+
+}  // namespace
+
+void look_again() noexcept {
+  const int error = errno;
   const std::uint64_t one = 1;
   // Can only fail when 2^64 - 2 pieces of news are waiting.
   while (::write(news, &one, sizeof one) < 0 && errno == EINTR) {
   }
+  errno = error;
 }
-
-std::int64_t now_ns() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
-
-}  // namespace
 
 controller::controller(const tasks& all, run_report blank, live_table& table)
     : tasks_(all), report_(std::move(blank)), table_(table) {
@@ -88,11 +90,11 @@ void controller::wait_for_end(unsigned procs) {
   blocking([this] { to_end_.wait(0); });
 }
 
-void controller::task_has_ended() noexcept { tell(); }
+void controller::task_has_ended() noexcept { look_again(); }
 
 run_report controller::stop() {
   returned_.store(true);
-  tell();
+  look_again();
   thread_.join();
   ::sigaction(SIGINT, &before_interrupt, nullptr);
   ::sigaction(SIGTERM, &before_terminate, nullptr);
@@ -117,7 +119,15 @@ void controller::take(run_report& r, std::int64_t wall_ns) const {
   for (const auto& t : tasks_) r.samples.push_back(look_at(*t));
 }
 
+// Those that want more memory than they may have, and were not at a place where they could end by themselves. A kill
+// that comes too early is done again at the next look.
+void controller::end_those_at_their_limit() {
+  for (const auto& t : tasks_)
+    if (t->refused.load(std::memory_order_relaxed) != 0 && !is_over(*t)) t->handle.kill();  // a hint; is_over: handle
+}
+
 std::optional<run_end> controller::look(std::int64_t wall_ns) {
+  end_those_at_their_limit();
   if (report_.cpu_at_first_end.empty() &&
       std::any_of(tasks_.begin(), tasks_.end(), [](const auto& t) { return t->what && is_over(*t); }))
     for (const auto& t : tasks_) report_.cpu_at_first_end.push_back(look_at(*t).cpu_ns);

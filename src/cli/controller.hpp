@@ -16,6 +16,9 @@
 
 namespace urge::cli {
 
+// There is news of some task. Context: any thread or G, while there is a controller.
+void look_again() noexcept;
+
 class controller {
  public:
   using tasks = std::vector<std::unique_ptr<task>>;
@@ -37,6 +40,7 @@ class controller {
 
  private:
   void loop();
+  void end_those_at_their_limit();
   std::optional<run_end> look(std::int64_t wall_ns);
   std::int64_t next_look(std::int64_t wall_ns) const;
   void sleep(std::int64_t ns);

@@ -44,6 +44,12 @@ void end_task(int code, way how) noexcept {
 }  // namespace
 
 void remember_process() noexcept { process = ::getpid(); }
+bool in_child() noexcept { return ::getpid() != process; }
+
+void abandon(task& t) noexcept {
+  t.at_once = true;
+  std::longjmp(t.on_exit, 1);
+}
 
 void leave_process(int status) noexcept {
   for (;;) ::syscall(SYS_exit_group, status);
@@ -54,34 +60,34 @@ void leave_process(int status) noexcept {
 #pragma GCC visibility push(default)
 extern "C" {
 
-[[noreturn]] void exit(int code) noexcept {
+void exit(int code) noexcept {
   urge::cli::end_task(code, urge::cli::way::normal);
   urge::cli::call_next("exit", code);
 }
-[[noreturn]] void _exit(int code) {
+void _exit(int code) {
   urge::cli::end_task(code, urge::cli::way::at_once);
   urge::cli::leave_process(code);
 }
-[[noreturn]] void _Exit(int code) noexcept { _exit(code); }
-[[noreturn]] void quick_exit(int code) noexcept {
+void _Exit(int code) noexcept { _exit(code); }
+void quick_exit(int code) noexcept {
   urge::cli::end_task(code, urge::cli::way::quick);
   urge::cli::call_next("quick_exit", code);
 }
 
-[[noreturn]] void verr(int code, const char* format, va_list args) {
+void verr(int code, const char* format, va_list args) {
   vwarn(format, args);
   exit(code);
 }
-[[noreturn]] void verrx(int code, const char* format, va_list args) {
+void verrx(int code, const char* format, va_list args) {
   vwarnx(format, args);
   exit(code);
 }
-[[noreturn]] void err(int code, const char* format, ...) {
+void err(int code, const char* format, ...) {
   va_list args;
   va_start(args, format);
   verr(code, format, args);
 }
-[[noreturn]] void errx(int code, const char* format, ...) {
+void errx(int code, const char* format, ...) {
   va_list args;
   va_start(args, format);
   verrx(code, format, args);

@@ -13,8 +13,24 @@ namespace urge::cli {
 nlohmann::json stats_json(const stats&);
 nlohmann::json options_json(const options&);
 
-// Writes the object and a line feed to the file, or to stdout for "-". False: it could not be, and stderr says why.
-bool write_json(const std::string& path, const nlohmann::json&);
+// The file that --json names, open before the run: what is wrong with it is told at once, and a sandbox does not keep
+// it from us. What was in it stays until there is something to write.
+class json_output {
+ public:
+  // A path, "-" for stdout, or empty: none is wanted. Throws usage_error.
+  explicit json_output(const std::string& path);
+  ~json_output();
+  json_output(const json_output&) = delete;
+  json_output& operator=(const json_output&) = delete;
+
+  // The object and a line feed; nothing if none is wanted. False: it could not be, and stderr says why.
+  bool write(const nlohmann::json&);
+
+ private:
+  const std::string path_;
+  int fd_ = -1;
+};
+
 // Past stdio, whole; false: errno says why.
 bool write_all(int fd, std::string_view text);
 

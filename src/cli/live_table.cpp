@@ -52,7 +52,7 @@ std::vector<std::string> lines_of(const run_report& r, unsigned columns, bool co
                {std::string(name_of(s.state)), color_of(s)},
                {percent_text(s.cpu_ns, total)},
                {time_text(s.cpu_ns)},
-               {std::to_string(s.info.preempts_cooperative + s.info.preempts_async)},
+               {std::to_string(s.info.preempts())},
                {time_text(s.info.max_wait_ns)},
                {left_of(r, i)}});
   }

@@ -27,7 +27,7 @@ void add_runtime_options(CLI::App& command, runtime_arguments& a) {
   };
   add("--procs", a.procs, "Number of Ps, 0 to 1024; 0: as many as there are CPUs (URGE_PROCS)");
   add("--quantum", a.quantum, "Slice of a G, 20us to 10s; 10ms if not given (URGE_QUANTUM)");
-  add("--preempt", a.preempt, "off, cooperative or async; async if not given (URGE_PREEMPT)");
+  add("--preempt", a.preempt, "off, cooperative, async or kernel_thread; async if not given (URGE_PREEMPT)");
   add("--model", a.model, "gmp: a run queue per P; gm: one for all (URGE_MODEL)");
   add("--stack", a.stack, "Stack of a G, 16K to 1G (URGE_STACK)");
   for (const char* name : not_yet) command.add_option(name)->group("");
@@ -46,12 +46,14 @@ CLI::App* add_run(CLI::App& app, run_arguments& a) {
     return command->add_option(name, to, what)->type_name(type);
   };
   add("--tasks", a.tasks.file, "FILE",
-      "More tasks: a JSON array of {name, task, args, weight, cpu_limit, stdout}; task is all that must be");
+      "More tasks: a JSON array of {name, task, args, weight, cpu_limit, mem_limit, stdout}; task is all that must be");
   add("--for", a.time, "TIME", time_limit_text);
   add("--cpu-limit", a.tasks.cpu_limit, "TIME", "End each task that has used so much CPU time");
+  add("--mem-limit", a.tasks.mem_limit, "SIZE", "End each task that wants more from malloc than this, such as 64M");
   add("--weight", a.tasks.weights, "NAME=N", "A task's share against that of others, 1 to 1000; may be repeated")
       ->allow_extra_args(false);
   add("--json", a.json, "FILE", json_text);
+  add("--sandbox", a.sandbox, "DIR", "No network, no exec, and nothing outside DIR is changed; reading is allowed");
   add_runtime_options(*command, a.runtime);
   command->footer(
       "A stack is 8M unless --stack or URGE_STACK says otherwise.\n"

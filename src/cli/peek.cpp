@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // See peek.hpp. The child is made by the bare system call: libc's fork would wait for the locks of malloc, one of which
-// a stopped task may hold. It reads, writes to a pipe, and ends; none of that allocates.
+// a stopped task may hold. It reads, writes to a pipe, and ends; none of that allocates. One that hangs is killed;
+// where a sandbox refuses that, its limit of CPU time ends it.
 #include "peek.hpp"
 
 #include <fcntl.h>
@@ -32,8 +33,9 @@ bool is_wanted(const task& t, const sample& s) {
 // Context: the child.
 [[noreturn]] void answer_from(const std::vector<std::unique_ptr<task>>& tasks, const std::vector<sample>& samples,
                               std::size_t first, int to) noexcept {
-  const rlimit none{0, 0};
+  const rlimit none{0, 0}, second{1, 1};
   ::syscall(SYS_prlimit64, 0, RLIMIT_CORE, &none, nullptr);
+  ::syscall(SYS_prlimit64, 0, RLIMIT_CPU, &second, nullptr);
   for (std::size_t i = first; i < tasks.size(); ++i) {
     if (!is_wanted(*tasks[i], samples[i])) continue;
     const answer begin{i, UINT64_MAX};  // if it is the last one, this task is the one that cannot be read

@@ -20,6 +20,10 @@ std::string fault_text(const g_info& g) {
   const bool has_address = g.fault == SIGSEGV || g.fault == SIGBUS;
   return has_address ? fmt::format("{} at address {:#x}", name, g.fault_address) : name;
 }
+std::string limit_text(const task& t) {
+  return fmt::format("memory limit of {} bytes: it wanted {} more", *t.spec.mem_limit,
+                     t.refused.load(std::memory_order_relaxed));
+}
 }  // namespace
 
 sample look_at(const task& t) {
@@ -30,12 +34,15 @@ sample look_at(const task& t) {
   const bool ended = t.ended.load(std::memory_order_acquire);  // [task.ended] acquire: exit_code, error
   if (!t.what)
     s.state = task_state::error, s.error = t.error;
+  else if (done && t.refused.load(std::memory_order_relaxed) != 0)  // done: written before
+    s.state = task_state::killed, s.error = limit_text(t);
   else if (ended)
     s.state = t.error.empty() ? task_state::finished : task_state::error, s.exit_code = t.exit_code, s.error = t.error;
   else if (done && t.handle.info().fault != 0)
     s.state = task_state::crashed, s.error = fault_text(t.handle.info());
   else if (done)
     s.state = t.spec.cpu_limit ? task_state::cpu_limit : task_state::killed;
+  if (t.spec.mem_limit) s.memory_peak = t.memory_peak.load(std::memory_order_relaxed);  // a number by itself
   if (started) s.cpu_ns = t.handle.cpu_time().count(), s.info = t.handle.info();
   if (t.what) s.work = t.what->work();
   return s;
@@ -95,22 +102,24 @@ std::int64_t total_cpu(const run_report& r) {
 }
 
 nlohmann::json task_json(const task_spec& spec, const sample& s, std::int64_t total) {
-  nlohmann::json j{
-      {"name", spec.name},
-      {"state", name_of(s.state)},
-      {"exit_code", nullptr},
-      {"weight", spec.weight},
-      {"cpu_ns", s.cpu_ns},
-      {"share", total == 0 ? 0.0 : static_cast<double>(s.cpu_ns) / static_cast<double>(total)},
-      {"preempts", s.info.preempts_cooperative + s.info.preempts_async},
-      {"preempts_by_tier",
-       {{"cooperative", s.info.preempts_cooperative}, {"async", s.info.preempts_async}, {"kernel_thread", 0}}},
-      {"promoted", s.info.promotions},
-      {"max_wait_ns", s.info.max_wait_ns},
-      {"error", nullptr}};
+  nlohmann::json j{{"name", spec.name},
+                   {"state", name_of(s.state)},
+                   {"exit_code", nullptr},
+                   {"weight", spec.weight},
+                   {"cpu_ns", s.cpu_ns},
+                   {"share", total == 0 ? 0.0 : static_cast<double>(s.cpu_ns) / static_cast<double>(total)},
+                   {"preempts", s.info.preempts()},
+                   {"preempts_by_tier",
+                    {{"cooperative", s.info.preempts_cooperative},
+                     {"async", s.info.preempts_async},
+                     {"kernel_thread", s.info.preempts_kernel_thread}}},
+                   {"promoted", s.info.promotions},
+                   {"max_wait_ns", s.info.max_wait_ns},
+                   {"error", nullptr}};
   if (s.exit_code) j["exit_code"] = *s.exit_code;
   if (!s.error.empty()) j["error"] = s.error;
   if (s.work) j["work"] = *s.work;
+  if (s.memory_peak) j["mem_peak_bytes"] = *s.memory_peak;
   return j;
 }
 
@@ -152,7 +161,7 @@ std::string to_text(const run_report& r, unsigned width, bool color) {
                {s.exit_code ? std::to_string(*s.exit_code) : "-"},
                {percent_text(s.cpu_ns, total)},
                {time_text(s.cpu_ns)},
-               {std::to_string(s.info.preempts_cooperative + s.info.preempts_async)},
+               {std::to_string(s.info.preempts())},
                {time_text(s.info.max_wait_ns)},
                {s.work ? std::to_string(*s.work) : "-"}});
   }
@@ -170,7 +179,9 @@ std::string to_text(const run_report& r, unsigned width, bool color) {
     text += fmt::format("fairness: Jain {:.4f} over {} {}", f.jain, f.tasks,
                         f.until_first_end ? "tasks until the first was over" : "that ran all the time");
   if (f.jain_work) text += fmt::format("; of their work {:.4f}", *f.jain_work);
-  text += fmt::format("\npreemptions: {} cooperative, {} async", c.preempts_cooperative, c.preempts_async);
+  text += fmt::format("\npreemptions: {} cooperative, {} {}", c.preempts_cooperative,
+                      c.preempts_async + c.preempts_kernel_thread,
+                      r.how.preempt == preempt_mode::kernel_thread ? "by kernel thread" : "async");
   if (c.preempt_latency.count() != 0)
     text += fmt::format("; latency p50 {}, p99 {}, max {}", time_text(c.preempt_latency.percentile(50)),
                         time_text(c.preempt_latency.percentile(99)), time_text(c.preempt_latency.max()));

@@ -21,6 +21,7 @@ struct sample {
   std::int64_t cpu_ns = 0;
   g_info info;
   std::optional<std::uint64_t> work;
+  std::optional<std::int64_t> memory_peak;  // bytes, of tasks with a limit
 };
 sample look_at(const task&);
 // Has it ended, or could it not even start?

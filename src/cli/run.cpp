@@ -26,7 +26,9 @@
 #include "exit_hook.hpp"
 #include "json.hpp"
 #include "live_table.hpp"
+#include "memory_hook.hpp"
 #include "peek.hpp"
+#include "sandbox.hpp"
 #include "usage.hpp"
 
 namespace urge::cli {
@@ -46,13 +48,7 @@ std::FILE* open_output(const task_spec& spec) {
   return file;
 }
 
-void require_writable(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-  if (fd < 0) throw usage_error("--json " + path + ": open: " + std::strerror(errno));
-  ::close(fd);
-}
-
-tasks load(std::vector<task_spec> specs, bool flush_stdout) {
+tasks open_tasks(std::vector<task_spec> specs, bool flush_stdout) {
   tasks all;
   for (task_spec& spec : specs) {
     all.push_back(std::make_unique<task>(std::move(spec)));
@@ -60,6 +56,11 @@ tasks load(std::vector<task_spec> specs, bool flush_stdout) {
     t.flush_stdout = flush_stdout;
     if (!t.spec.stdout_path.empty()) t.out = open_output(t.spec);
   }
+  return all;
+}
+
+// Code of theirs runs already: the constructors of libraries that a plugin needs.
+void load(const tasks& all) {
   for (const auto& t : all) {
     try {
       t->what = t->spec.symbol.empty() ? make_lua(*t) : load_plugin(*t);
@@ -68,7 +69,6 @@ tasks load(std::vector<task_spec> specs, bool flush_stdout) {
       fmt::print(stderr, "urge: {}: {}\n", t->spec.name, t->error);
     }
   }
-  return all;
 }
 
 // Context: the main G.
@@ -107,7 +107,7 @@ void guard_report(int status) {
 }
 
 // Returns the exit code.
-int report(run_report r, const tasks& all, const std::string& json) {
+int report(run_report r, const tasks& all, json_output& json) {
   constexpr unsigned patience_ms = 100;
   bool flushed = flush_output(stdout, patience_ms);
   for (const auto& t : all)
@@ -117,8 +117,7 @@ int report(run_report r, const tasks& all, const std::string& json) {
   r.counters = snapshot();
   peek_at_work(all, r.samples);
   write_all(STDERR_FILENO, to_text(r, terminal_columns(), color_wanted()));
-  if (!json.empty() && !write_json(json, to_json(r))) return exit_failed;
-  return status_of(r);
+  return json.write(to_json(r)) ? status_of(r) : exit_failed;
 }
 
 }  // namespace
@@ -133,18 +132,25 @@ int run_command(const run_arguments& a) {
   ::mallopt(M_ARENA_MAX, arenas);
   if (a.time) blank.time_limit = parse_time("--for", *a.time);
   auto specs = list_tasks(a.tasks);
-  if (!a.json.empty() && a.json != "-") require_writable(a.json);
+  const bool counts =
+      std::any_of(specs.begin(), specs.end(), [](const task_spec& t) { return t.mem_limit.has_value(); });
+  if (counts && !memory_can_be_counted()) throw usage_error("--mem-limit: not in builds with a sanitizer");
+  std::optional<sandbox> confined;
+  if (a.sandbox) confined.emplace(*a.sandbox);
+  json_output json(a.json);
 
   live_table table(live_table::possible());
   remember_process();
   // Never destroyed: a G in a system call may outlive the run, and look at its task. Static: a leak checker sees it.
-  static const tasks& all = *new tasks(load(std::move(specs), !table.buffers_stdout()));
-  set_tasks(all);
+  static const tasks& all = *new tasks(open_tasks(std::move(specs), !table.buffers_stdout()));
+  if (confined) confined->enter();  // here all is open, nothing of a task's has run, and there is no second thread
+  load(all);
+  if (counts) count_memory();
   const options how = blank.how;
   controller watch(all, std::move(blank), table);
   watch.start([&](const run_report& r) {
     guard_report(status_of(r));
-    leave_process(report(r, all, a.json));
+    leave_process(report(r, all, json));
   });
   std::string failure;
   try {
@@ -164,7 +170,7 @@ int run_command(const run_arguments& a) {
   }
   const bool unsafe = snapshot().abandoned_inside != 0;
   if (unsafe) guard_report(status_of(r));
-  const int status = report(r, all, a.json);
+  const int status = report(r, all, json);
   if (unsafe) leave_process(status);
   return status;
 }

@@ -14,6 +14,7 @@ struct run_arguments {
   tasks_arguments tasks;
   std::optional<std::string> time;  // --for
   std::string json;                 // path, "-" for stdout, or empty
+  std::optional<std::string> sandbox;
 };
 
 // Returns the exit code. Throws usage_error.

@@ -19,6 +19,12 @@ std::chrono::nanoseconds parse_time(const std::string& argument, const std::stri
   return *d;
 }
 
+std::uint64_t parse_size(const std::string& argument, const std::string& text) {
+  const auto bytes = parse_bytes(text);
+  if (!bytes || *bytes == 0) refuse(argument, text, "a size above 0, such as 65536, 64K or 8M");
+  return *bytes;
+}
+
 std::uint64_t parse_number(const std::string& argument, const std::string& text, std::uint64_t low,
                            std::uint64_t high) {
   std::uint64_t value = 0;
@@ -44,9 +50,8 @@ options parse_runtime(const runtime_arguments& a) {
     how.quantum = *d;
   }
   if (a.preempt) {
-    if (*a.preempt == "kernel_thread") refuse_for_now("--preempt kernel_thread");
     const auto mode = parse_preempt(*a.preempt);
-    if (!mode) refuse("--preempt", *a.preempt, "off, cooperative or async");
+    if (!mode) refuse("--preempt", *a.preempt, "off, cooperative, async or kernel_thread");
     how.preempt = *mode;
   }
   if (a.model) {

@@ -20,6 +20,7 @@ options parse_runtime(const runtime_arguments&);
 
 // A time above 0; `argument` is named in the error.
 std::chrono::nanoseconds parse_time(const std::string& argument, const std::string& text);
+std::uint64_t parse_size(const std::string& argument, const std::string& text);  // bytes, above 0
 std::uint64_t parse_number(const std::string& argument, const std::string& text, std::uint64_t low, std::uint64_t high);
 
 std::string_view name_of(preempt_mode) noexcept;

@@ -5,12 +5,16 @@
 
 #include <fmt/core.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <random>
 
 #include "json.hpp"
 #include "stress/scenario.hpp"
+#include "usage.hpp"
 
 namespace urge::cli {
 
@@ -29,6 +33,12 @@ nlohmann::json to_json(const stress::scenario& s, const std::vector<stress::chec
     j["checks"].push_back(
         {{"name", c.name}, {"value", c.value}, {"bound", c.bound}, {"at_least", c.at_least}, {"pass", c.pass()}});
   return j;
+}
+
+// Who waits for a scenario that hangs sends SIGQUIT, and is told what each G is about.
+void dump_and_end(int) {
+  dump(STDERR_FILENO);
+  _exit(exit_failed);
 }
 
 }  // namespace
@@ -54,11 +64,14 @@ int stress_command(const stress_arguments& arguments) {
     fmt::print(stderr, "urge stress: SCENARIO: none given; name some, or say --all\n");
     return 2;
   }
+  json_output json(arguments.json);
   stress::parameters p;
   p.how = arguments.how;
   if (p.how.procs == 0) p.how.procs = std::max(1u, std::thread::hardware_concurrency());
   p.time = std::chrono::duration_cast<std::chrono::milliseconds>(arguments.time);
   p.seed = arguments.seed ? *arguments.seed : std::random_device{}();
+
+  std::signal(SIGQUIT, dump_and_end);
 
   // With the JSON on stdout the lines for people go to stderr.
   std::FILE* people = arguments.json == "-" ? stderr : stdout;
@@ -76,8 +89,7 @@ int stress_command(const stress_arguments& arguments) {
     all_pass = all_pass && pass;
     report["scenarios"].push_back(to_json(*s, checks, pass));
   }
-  if (!arguments.json.empty() && !write_json(arguments.json, report)) return 1;
-  return all_pass ? 0 : 1;
+  return json.write(report) && all_pass ? 0 : 1;
 }
 
 }  // namespace urge::cli

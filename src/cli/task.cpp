@@ -10,11 +10,11 @@
 #include <exception>
 #include <typeinfo>
 
+#include "runtime/host.hpp"
+
 namespace urge::cli {
 
 namespace {
-
-std::vector<task*> all;  // const while Gs run
 
 // Runs one part of the task's life; returns when that has returned or has called exit. Nothing with a destructor may
 // live in this frame.
@@ -64,27 +64,13 @@ std::string_view name_of(task_state s) noexcept {
   return names[static_cast<unsigned>(s)];
 }
 
-void set_tasks(const std::vector<std::unique_ptr<task>>& tasks) {
-  all.clear();
-  for (const auto& t : tasks) all.push_back(t.get());
-}
-
-task* current_task() noexcept {
-  if (all.empty()) return nullptr;
-  try {
-    const std::uint64_t id = this_g::id();
-    for (task* t : all)
-      if (t->g_id.load(std::memory_order_relaxed) == id) return t;  // its own G wrote it
-  } catch (const std::logic_error&) {
-    // not on a G
-  }
-  return nullptr;
-}
+task* current_task() noexcept { return static_cast<task*>(tag()); }
 
 void run_task(task& t) {
-  t.g_id.store(this_g::id(), std::memory_order_relaxed);  // read on this G only
+  set_tag(&t);
   until_exit(t, main_part);
   while (!t.at_once && !t.over) until_exit(t, exit_part);
+  set_tag(nullptr);  // there is no way back to until_exit any more
   // Not fflush(nullptr): it would hold libc's list of files while it waits for any task that writes to a full pipe.
   if (t.flush_stdout) std::fflush(stdout);
   if (t.out) std::fflush(t.out);

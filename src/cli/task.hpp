@@ -26,7 +26,8 @@ struct task_spec {
   std::vector<std::string> args;
   unsigned weight = 1;
   std::optional<std::chrono::nanoseconds> cpu_limit;
-  std::string stdout_path;  // empty: the process's
+  std::optional<std::uint64_t> mem_limit;  // bytes
+  std::string stdout_path;                 // empty: the process's
 };
 
 // What a task runs.
@@ -66,11 +67,16 @@ struct task {
   std::string error;
   std::atomic<bool> ended{false};  // by itself, that is
 
+  // Written on the task's G by memory_hook.cpp, if there is a limit: bytes that it has from malloc, the most it had,
+  // and the request that went over the limit (0: none).
+  std::atomic<std::int64_t> memory{0}, memory_peak{0};
+  std::atomic<std::uint64_t> refused{0};
+  unsigned refusals = 0;  // the G's own
+
   // The G's own, and exit_hook.cpp's.
-  std::atomic<std::uint64_t> g_id{0};
   std::jmp_buf on_exit;
   bool quick = false;    // left by quick_exit
-  bool at_once = false;  // left by _exit: at_exit is not called
+  bool at_once = false;  // left by _exit, or at its limit: at_exit is not called
   bool over = false;     // at_exit has come to its end
 };
 
@@ -78,8 +84,6 @@ struct task {
 std::unique_ptr<program> make_lua(const task&);
 std::unique_ptr<program> load_plugin(const task&);  // throws std::runtime_error: why it could not be loaded
 
-// Lets current_task() find these from now on.
-void set_tasks(const std::vector<std::unique_ptr<task>>&);
 // The task on whose G this runs; null elsewhere. Context: any.
 task* current_task() noexcept;
 

@@ -6,7 +6,6 @@
 // plugin goes on that plugin's list, so that it is called when the task ends, once, on the task's G, and never for a
 // task that was stopped. libc's own list would be called at the end of the process, or by dlclose, which unmaps the
 // code even if a thread of the program still runs there, and does nothing at all for many C++ objects.
-#include <dlfcn.h>
 #include <unistd.h>
 
 #include <cxxabi.h>
@@ -14,6 +13,7 @@
 #include <mutex>
 #include <stdexcept>
 
+#include "next_function.hpp"
 #include "plugin_image.hpp"
 #include "stdout_hook.hpp"
 #include "task.hpp"
@@ -24,7 +24,7 @@ namespace {
 
 // A program counts in a plain word, as programs do, and knows of no reader: the one race that is meant, so
 // ThreadSanitizer is not shown the read. A word is read whole; which value is seen matters to nobody.
-[[gnu::no_sanitize("thread"), gnu::noinline]] unsigned long read_counter(const volatile unsigned long* counter) {
+__attribute__((no_sanitize("thread"), noinline)) unsigned long read_counter(const volatile unsigned long* counter) {
   return *counter;
 }
 
@@ -106,6 +106,11 @@ std::unique_ptr<program> load_plugin(const task& t) {
 }  // namespace urge::cli
 
 namespace {
+constinit urge::cli::next_function<int(void (*)(void*), void*, void*)> next_atexit("__cxa_atexit");
+constinit urge::cli::next_function<int(void (*)(void*), void*)> next_at_quick_exit("__cxa_at_quick_exit");
+// Before the first dlopen, as in memory_hook.cpp.
+[[gnu::constructor]] void find_next() noexcept { (void)next_atexit.get(), (void)next_at_quick_exit.get(); }
+
 // False: the object is no plugin, libc shall keep it.
 bool keep(bool quick, void (*function)(void*), void* argument, void* object, int& result) noexcept {
   for (urge::cli::plugin_program* p : urge::cli::plugins) {
@@ -125,19 +130,15 @@ bool keep(bool quick, void (*function)(void*), void* argument, void* object, int
 #pragma GCC visibility push(default)
 extern "C" {
 
-// The first calls come from the command's own static objects, before any thread: `next` is set from then on.
 int __cxa_atexit(void (*function)(void*), void* argument, void* object) noexcept {
   int result = 0;
   if (keep(false, function, argument, object, result)) return result;
-  static int (*next)(void (*)(void*), void*, void*) = nullptr;
-  if (!next) next = reinterpret_cast<decltype(next)>(::dlsym(RTLD_NEXT, "__cxa_atexit"));
-  return next(function, argument, object);
+  return next_atexit.get()(function, argument, object);
 }
 int __cxa_at_quick_exit(void (*function)(void*), void* object) noexcept {
   int result = 0;
   if (keep(true, function, nullptr, object, result)) return result;
-  using at_quick_exit_function = int (*)(void (*)(void*), void*);
-  return reinterpret_cast<at_quick_exit_function>(::dlsym(RTLD_NEXT, "__cxa_at_quick_exit"))(function, object);
+  return next_at_quick_exit.get()(function, object);
 }
 
 }  // extern "C"

@@ -88,13 +88,13 @@ class tasks_file {
         t.weight = weight(value, at);
       else if (key == "cpu_limit")
         t.cpu_limit = parse_time("--tasks " + path_ + ": " + at + ":", text(value, at, "a time, such as \"2s\""));
+      else if (key == "mem_limit")
+        t.mem_limit = parse_size("--tasks " + path_ + ": " + at + ":", text(value, at, "a size, such as \"64M\""));
       else if (key == "stdout")
         t.stdout_path = text(value, at, "the path of a file");
-      else if (key == "mem_limit")
-        refuse_for_now("--tasks " + path_ + ": " + at);
       else if (key != "name")
         throw usage_error("--tasks " + path_ + ": " + at +
-                          ": unknown key; there are name, task, args, weight, cpu_limit, stdout");
+                          ": unknown key; there are name, task, args, weight, cpu_limit, mem_limit, stdout");
     }
     return t;
   }
@@ -158,6 +158,11 @@ std::vector<task_spec> list_tasks(const tasks_arguments& a) {
     const auto limit = parse_time("--cpu-limit", *a.cpu_limit);
     for (task_spec& t : tasks)
       if (!t.cpu_limit) t.cpu_limit = limit;
+  }
+  if (a.mem_limit) {
+    const std::uint64_t limit = parse_size("--mem-limit", *a.mem_limit);
+    for (task_spec& t : tasks)
+      if (!t.mem_limit) t.mem_limit = limit;
   }
   return tasks;
 }

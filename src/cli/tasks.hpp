@@ -15,6 +15,7 @@ struct tasks_arguments {
   std::optional<std::string> file;       // --tasks
   std::vector<std::string> weights;      // --weight NAME=N
   std::optional<std::string> cpu_limit;  // --cpu-limit: of each task that has none of its own
+  std::optional<std::string> mem_limit;  // --mem-limit: likewise
 };
 
 // At least one, with names that differ.

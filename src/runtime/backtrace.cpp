@@ -54,9 +54,9 @@ void print_backtrace(raw_print& out, const arch::registers& at, const stack& s, 
   } seen;
   const walk_end end = walk(
       at, s,
-      [](std::uintptr_t pc, int n, void* arg) noexcept {
+      [](const frame& f, void* arg) noexcept {
         auto& to = *static_cast<frames*>(arg);
-        to.pc[n] = pc;
+        to.pc[f.n] = f.pc;
         return ++to.n < max_frames;
       },
       &seen);
@@ -81,15 +81,15 @@ __attribute__((no_sanitize("thread", "address"))) void print_g(raw_print& out, c
   if (name[0]) out << " '" << std::string_view(name) << "'";
   out << ":\n";
   if (&g == self) return print_backtrace(out, arch::registers_here(), g.stk);
-  const identity* const own = g.own;
+  const char* const saved = g.saved;
   const arch::context context = g.context;
   const stack stk = g.stk;
-  if (s == g_status::running || s == g_status::syscall) {
+  if (s == g_status::running || s == g_status::syscall || s == g_status::suspect || s == g_status::detaching) {
     out << "    on a thread; its stack is in use\n";
   } else if (!context) {
     out << "    not started\n";
-  } else if (g.stopped_by_signal && own) {
-    print_backtrace(out, arch::registers_of_preempted(own->stack_top), stk);
+  } else if (g.stopped_by_signal && saved) {
+    print_backtrace(out, arch::registers_of_preempted(saved), stk);
   } else {
     print_backtrace(out, arch::registers_of(context), stk);
   }
@@ -99,8 +99,9 @@ __attribute__((no_sanitize("thread", "address"))) void print_g(raw_print& out, c
 
 std::string_view name_of(wait_reason why) noexcept {
   constexpr std::string_view names[] = {
-      "none",      "sleep", "chan receive", "chan send", "select",     "mutex", "shared_mutex", "condition_variable",
-      "semaphore", "latch", "barrier",      "once",      "wait_group", "join",  "exit",         "paused"};
+      "none",      "sleep",   "chan receive", "chan send", "select",     "mutex", "shared_mutex", "condition_variable",
+      "semaphore", "latch",   "barrier",      "once",      "wait_group", "join",  "exit",         "paused",
+      "io read",   "io write"};
   return names[static_cast<unsigned>(why)];
 }
 
@@ -127,8 +128,8 @@ std::terminate_handler before = nullptr;
 
 [[noreturn]] void on_terminate() {
   if (G* g = current_g()) {
-    if (g->doomed.load(relaxed) == doom::unwinding) {
-      // A kill has met a function that is noexcept: then it is left where it is.
+    if (g->doomed.load(relaxed) == doom::unwinding || g->way_out) {
+      // A kill has met a function that is noexcept, or an exception the way out of libc: then it is left where it is.
       add_own(g->locks, 1u);
       std::atomic_signal_fence(seq_cst);  // as in enter
       stand_still(g);

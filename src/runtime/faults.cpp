@@ -51,9 +51,16 @@ void report(const G& g, int signal, const char* name, std::uintptr_t address, co
 // Only the user's own code on a G's own account: not inside urge, not in a handler on the M's stack, and sent by the
 // kernel for what that code did, or by abort.
 bool may_contain(const G& g, const siginfo_t& info, const void* uc) noexcept {
-  if (!sched.how.contain_faults || g.locks.load(relaxed) != g.guards.load(relaxed)) return false;
-  const g_status s = g.status.load(relaxed);
-  if (s != g_status::running && s != g_status::syscall) return false;
+  if (!sched.how.contain_faults || os::in_child() || g.locks.load(relaxed) != g.guards.load(relaxed)) return false;
+  switch (g.status.load(relaxed)) {
+    case g_status::running:
+    case g_status::suspect:
+    case g_status::detaching:
+    case g_status::syscall:
+      break;
+    default:
+      return false;
+  }
   const auto sp = arch::interrupted_sp(uc), low = reinterpret_cast<std::uintptr_t>(g.m->alt_stack);
   if ((sp >= low && sp < low + alt_stack_bytes) || arch::in_trampoline(arch::interrupted_pc(uc))) return false;
   return info.si_code > 0 || (info.si_signo == SIGABRT && info.si_code == SI_TKILL && info.si_pid == ::getpid());
@@ -65,13 +72,14 @@ void end_here() noexcept {
   G* g = current_g();
   M* m = g->m;
   // The maker may need a moment. Without one the others of this M go on under what is left of this.
-  for (int tries = 0; !g->own && tries < 200; ++tries) {
-    preempt::take_along(*m, *g);
+  for (int tries = 0; tries < 2000; ++tries) {
+    if (sched.threads_stay() ? preempt::keep_thread(*m, *g) : g->own != nullptr) break;
+    if (!sched.threads_stay()) preempt::take_along(*m, *g);
     const atomic<std::uint32_t> nobody_wakes{0};
     if (!g->own) os::futex_wait(nobody_wakes, 0, monotonic_ns() + 50'000);
   }
   if (g->sigmask != m->sigmask) os::set_signal_mask(m->sigmask);
-  if (g->status.load(relaxed) == g_status::syscall) exit_syscall(g);
+  settle_here(g);
   stand_still(g);
 }
 
@@ -92,6 +100,7 @@ void on_fault(int signal, siginfo_t* info, void* uc) noexcept {
       g->guards.store(0, relaxed);
       g->locks.store(1, relaxed);
       g->stopped_by_signal = true;
+      g->saved = nullptr;
       return arch::redirect_for_good(uc, end_here, urge_async_sp);
     }
   } else if (current_m()) {

@@ -67,8 +67,10 @@ bool kill_task(task& t) {
       wait(self, t.joiners, w, wait_reason::join, std::min(until, now + pause));
     } else {
       lock_of(t.joiners).unlock();
+      leave(nullptr);                               // the run may end meanwhile
       const atomic<std::uint32_t> nobody_wakes{0};  // the end of a G looks for Gs only
       os::futex_wait(nobody_wakes, 0, std::min(until, now + pause));
+      enter_if_g();
     }
     first = false;
   }

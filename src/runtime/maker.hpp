@@ -11,7 +11,5 @@ int start() noexcept;  // 0 or -errno of pthread_create
 void stop() noexcept;  // returns when the thread has ended
 // A new G that runs once it has an identity of its own. Context: locks > 0.
 void want_identity(G*) noexcept;
-M* make_m() noexcept;  // a descriptor; null: no memory. Context: the maker, or the caller of `run`
-void free_m(M*) noexcept;
 
 }  // namespace urge::maker

@@ -35,8 +35,9 @@ void range(std::string_view name, std::uint64_t value, std::uint64_t low, std::u
 constexpr std::string_view procs_allowed = "a number from 0 to 1024";
 constexpr std::string_view quantum_allowed = "a time from 20us to 10s";
 constexpr std::string_view stack_allowed = "bytes from 16 KiB to 1 GiB (K, M, G may follow)";
-constexpr std::string_view preempt_allowed = "off, cooperative or async";
+constexpr std::string_view preempt_allowed = "off, cooperative, async or kernel_thread";
 constexpr std::string_view model_allowed = "gmp or gm";
+constexpr std::string_view slice_end_allowed = "sysmon or timer";
 constexpr std::string_view signal_allowed = "SIGURG, SIGUSR1, SIGUSR2 or SIGRTMIN to SIGRTMAX";
 
 template <class T>
@@ -76,6 +77,7 @@ std::optional<preempt_mode> parse_preempt(std::string_view text) {
   if (text == "off") return preempt_mode::off;
   if (text == "cooperative") return preempt_mode::cooperative;
   if (text == "async") return preempt_mode::async;
+  if (text == "kernel_thread") return preempt_mode::kernel_thread;
   return std::nullopt;
 }
 
@@ -123,6 +125,19 @@ options options::from_env() {
     if (!parse_number(t, n, rest) || !rest.empty() || n > 1024) return std::nullopt;
     return n;
   });
+  from_variable("URGE_WAKEUP_SHARE", "from 0 to 100", o.wakeup_share,
+                [](std::string_view t) -> std::optional<unsigned> {
+                  unsigned n = 0;
+                  std::string_view rest;
+                  if (!parse_number(t, n, rest) || !rest.empty() || n > 100) return std::nullopt;
+                  return n;
+                });
+  from_variable("URGE_SLICE_END", slice_end_allowed, o.slice_end,
+                [](std::string_view t) -> std::optional<slice_source> {
+                  if (t == "sysmon") return slice_source::sysmon;
+                  if (t == "timer") return slice_source::timer;
+                  return std::nullopt;
+                });
   from_variable("URGE_QUANTUM", quantum_allowed, o.quantum, [](std::string_view t) -> std::optional<nanoseconds> {
     const auto d = parse_duration(t);
     return d && *d >= 20us && *d <= 10s ? d : std::nullopt;
@@ -148,11 +163,13 @@ void detail::validate(const options& o) {
   range("options.procs", o.procs, 0, 1024, procs_allowed);
   if (o.quantum < 20us || o.quantum > 10s)
     refuse("options.quantum", std::to_string(o.quantum.count()) + "ns", quantum_allowed);
-  if (o.preempt == preempt_mode::kernel_thread) refuse("options.preempt", "kernel_thread", preempt_allowed);
-  if (o.preempt > preempt_mode::async)
+  if (o.preempt > preempt_mode::kernel_thread)
     refuse("options.preempt", std::to_string(static_cast<int>(o.preempt)), preempt_allowed);
+  if (o.slice_end > slice_source::timer)
+    refuse("options.slice_end", std::to_string(static_cast<int>(o.slice_end)), slice_end_allowed);
   if (o.model > sched_model::gm) refuse("options.model", std::to_string(static_cast<int>(o.model)), model_allowed);
   range("options.stack_size", o.stack_size, 16 * 1024, 1024 * 1024 * 1024, stack_allowed);
+  range("options.wakeup_share", o.wakeup_share, 0, 100, "from 0 to 100");
   range("options.max_threads", o.max_threads, 2, 100'000, "from 2 to 100000");
   range("options.max_identities", o.max_identities, 0, 1'000'000, "from 0 to 1000000");
   if (!signal_is_allowed(o.signal)) refuse("options.signal", std::to_string(o.signal), signal_allowed);

@@ -11,16 +11,21 @@
 #include <urge/go.hpp>
 #include <urge/runtime.hpp>
 
+#include <cerrno>
 #include <stdexcept>
 #include <system_error>
 
 #include "preempt/preempt.hpp"
 #include "runtime/backtrace.hpp"
 #include "runtime/faults.hpp"
+#include "runtime/let_out.hpp"
+#include "runtime/m_memory.hpp"
 #include "runtime/maker.hpp"
 #include "runtime/options.hpp"
 #include "runtime/symbols.hpp"
 #include "runtime/unwind.hpp"
+#include "runtime/way_out.hpp"
+#include "sched/netpoll.hpp"
 #include "sched/sanitizer.hpp"
 #include "sched/switch.hpp"
 #include "sched/waitq.hpp"
@@ -30,11 +35,13 @@ namespace urge {
 
 namespace {
 
-atomic<bool> in_use{false};
 atomic<std::uint64_t> n_abandoned{0}, n_abandoned_inside{0};
 std::size_t page_round(std::size_t n) { return (n + 4095) & ~std::size_t{4095}; }
 
-void m_start(M& m) noexcept { preempt::m_start(m); }
+void m_start(M& m) noexcept {
+  preempt::m_start(m);
+  os::set_timer_slack_1ns();  // an idle M sleeps until a timer's moment
+}
 void m_stop(M& m) noexcept { preempt::m_stop(m); }
 void identity_free(G& g) noexcept {
   if (!sanitizer::on) preempt::give_back(g);
@@ -45,11 +52,14 @@ bool may_end(const G& g) noexcept {
 void unlocked(G& g) noexcept {
   add_own(g.locks, 1u);
   std::atomic_signal_fence(seq_cst);  // as in enter
+  settle_here(&g);
   if (g.locks.load(relaxed) == 1 && !inside_libc_here(g)) stand_still(&g);
   leave_without_yield(&g);
 }
 void settle_identity(M& m, G& g) noexcept {
-  if (!g.own)
+  if (sched.threads_stay()) {
+    if (g.pthread_locks.load(relaxed) != 0 && g.status.load(relaxed) != g_status::dead) preempt::keep_thread(m, g);
+  } else if (!g.own)
     preempt::take_along(m, g);
   else if (!g.own_identity && preempt::few_left() && g.pthread_locks.load(relaxed) == 0 && is_clean(g))
     preempt::give_back_early(m, g);
@@ -59,42 +69,43 @@ void prepare(const options& how) {
   arch::init();
   calibrate_clock();
   // Once: an M of an earlier run, back from its system call, may be calling one.
-  if (!hook.m_start) hook = {m_start, m_stop, identity_free, may_end, settle_identity, unlocked};
+  if (!hook.m_start)
+    hook = {m_start, m_stop, identity_free, may_end, settle_identity, stop_behind_libc, go_on_behind_libc, unlocked};
   fatal_dump = dump_all;
   sched.how = how;
   sched.how.stack_size = page_round(how.stack_size);
-  if (sanitizer::on && how.preempt == preempt_mode::async) sched.how.preempt = preempt_mode::cooperative;
-  sched.procs = how.procs ? how.procs : usable_cpus();
+  if (sanitizer::on && how.preempt > preempt_mode::cooperative) sched.how.preempt = preempt_mode::cooperative;
+  sched.procs.store(how.procs ? how.procs : usable_cpus());
+  sched.procs_seen.store(0), sched.world_stops.store(false);
+  sched.deadlocked.store(false);
+  sched.caller_tid.store(os::gettid()), sched.maker_tid.store(0);
   sched.quantum = ns_to_ticks(how.quantum.count());
+  sched.can_detach = !sanitizer::on && os::allow_membarrier();  // a sanitizer does not see that fence
+  sched.woken_slice = std::min(sched.quantum, ns_to_ticks(woken_slice_ns));
+  sched.spare_ms.store(sched.threads_stay() ? std::min(sched.procs.load(relaxed) + 2, how.max_threads - 1) : 0);
   ++sched.run_id;
-  sched.queue = {};
-  sched.idle_ps = nullptr, sched.idle_ms = nullptr, sched.wants_m = nullptr;
+  sched.queue = {}, sched.woken = {};
+  sched.idle_ps = nullptr, sched.idle_ms = nullptr, sched.wants_m = nullptr, sched.n_wanted = 0, sched.n_starting = 0;
   sched.wants_identity = {};
   sched.n_ms = 0, sched.handoffs = 0, sched.n_heavy = 0;
-  sched.n_created = 0, sched.n_ended = 0;
-  sched.n_queue.store(0), sched.n_idle_p.store(0), sched.n_idle_m.store(0), sched.max_weight.store(1);
-  sched.n_spinning.store(0), sched.need_spinning.store(0);
+  sched.n_created = 0, sched.n_begun = 0, sched.n_ended = 0, sched.n_coming = 0, sched.n_standing_by = 0;
+  sched.n_refused = 0, sched.no_first_m = 0;
+  sched.n_queue.store(0), sched.n_woken.store(0), sched.n_idle_p.store(0), sched.n_idle_m.store(0),
+      sched.max_weight.store(1);
+  sched.n_spinning.store(0), sched.need_spinning.store(0), sched.n_detached.store(0);
   sched.next_id.store(main_id);
   sched.stopping.store(false), sched.main_left.store(false);
   sched.poller.store(nullptr), sched.poll_until.store(0), sched.sysmon_until.store(0), sched.sysmon_off.store(false);
-  sched.n_kept_back.store(0), sched.kept_back_bytes.store(0);
+  sched.promoted_without_p.store(0), sched.n_kept_back.store(0), sched.kept_back_bytes.store(0);
   n_abandoned.store(0), n_abandoned_inside.store(0);
+  netpoll::reset();
   reset_latency();
   preempt::reset_counts();
   map_modules();
   load_unwinder();
-  for (unsigned i = 0; i < sched.procs; ++i) {
-    P& p = all_ps[i];
-    p.id = i;
-    p.ids_left = 0;
-    p.m.store(nullptr);
-    p.random = rng(sched.run_id * max_procs + i + 1);
-    auto& c = p.count;
-    for (auto* n : {&c.spawned, &c.finished, &c.switches, &c.steals, &c.stolen, &c.global_gets, &c.cooperative,
-                    &c.async, &c.promoted, &p.clock.fired})
-      n->store(0);
-    p.schedtick.store(1), p.request.store(0), p.slice_start.store(ticks()), p.slice_length.store(sched.quantum);
-    put_idle_p_locked(&p);
+  for (unsigned i = 0; i < sched.procs.load(relaxed); ++i) {
+    begin_p(i);
+    put_idle_p_locked(&all_ps[i]);
   }
 }
 
@@ -115,11 +126,14 @@ void require(int error, const char* what) {
 }
 
 void start(started& s) {
+  if (!ready_to_let_out()) require(-ENOMEM, "mmap of an M");
+  preempt::limit_carried(sched.how.max_identities);
   if (!sanitizer::on) {
-    preempt::limit_carried(sched.how.max_identities);
-    const auto have = preempt::count_identities().free;
-    if (have < 4)
-      require(preempt::make_identities(static_cast<unsigned>(4 - have)), "pthread_create of a thread identity");
+    const std::uint64_t have = preempt::count_identities().free;
+    const std::uint64_t wanted = sched.threads_stay() ? 1 : 4;  // the first is tried out, before any G is
+    if (have < wanted)
+      require(preempt::make_identities(static_cast<unsigned>(wanted - have)),
+              "mmap or pthread_create of a thread identity");
   }
   require(preempt::install(sched.how.signal), "sigaction");
   faults::install();
@@ -130,6 +144,12 @@ void start(started& s) {
   s.maker = true;
 }
 
+// The maker may be in the middle of making one, and wait there for a lock that a G holds: such a one is no M at work.
+bool any_at_work() noexcept {
+  std::lock_guard hold(sched.lock);
+  return sched.n_begun != sched.n_ended + sched.n_standing_by;
+}
+// The maker has ended.
 bool any_m() noexcept {
   std::lock_guard hold(sched.lock);
   return sched.n_created != sched.n_ended;
@@ -150,8 +170,17 @@ void join_ended() noexcept {
       if (!m) return;
       sched.ended_ms = m->link;
     }
-    if (pthread_timedjoin_np(m->thread, nullptr, &until) != 0) pthread_detach(m->thread);
-    maker::free_m(m);
+    if (sched.threads_stay() && m->tenant && left_inside(*m->tenant)) {
+      // libc may refer to this thread: nobody may use its block again.
+      preempt::lose_thread();
+      pthread_detach(m->thread);
+    } else if (pthread_timedjoin_np(m->thread, nullptr, &until) != 0) {
+      pthread_detach(m->thread);
+    } else {
+      put_thread_stack(*m);
+    }
+    m->thread_stack = nullptr;
+    free_m(m);
   }
 }
 
@@ -173,63 +202,21 @@ void orphan_ms() noexcept {
   }
 }
 
-void wait_for_ms() noexcept {
+void wait_until_none(bool (*any)() noexcept) noexcept {
   constexpr std::int64_t patience = 10'000'000;  // ns, for system calls to come back by themselves
   const std::int64_t from = monotonic_ns();
-  while (any_m()) {
+  while (any()) {
     const std::uint32_t seen = sched.ms_word.load(acquire);  // [ms.word] acquire: the M has ended
-    if (!any_m()) break;
+    if (!any()) break;
     if (monotonic_ns() - from > patience) orphan_ms();
     os::futex_wait(sched.ms_word, seen, monotonic_ns() + 1'000'000);
   }
 }
 
-bool stuck_inside(const G& g) noexcept {
-  const g_status s = g.status.load(relaxed);
-  return (s == g_status::runnable || s == g_status::waiting) && g.stopped_by_signal && !may_end(g);
-}
-
-// Step 3. This thread takes the place of an M for it. A G that lives in malloc is outside for a small part of its time:
-// it takes many looks to find it there, by a timer of this thread; sysmon, which looks every 100 us, would be late on a
-// busy machine.
-void let_out() noexcept {
-  bool some = false;
-  for_each_g([&](G& g) { some = some || stuck_inside(g); });
-  if (!some) return;
-  M* m = maker::make_m();
-  if (!m) return;
-  m->loan = preempt::take_loan();
-  if (!m->loan) return maker::free_m(m);  // making one would take the very locks
-  hook.m_start(*m);
-  // All Ms are gone, and one that is still being made takes no P.
-  all_ps[0].m.store(nullptr, relaxed);
-  acquire_p(m, &all_ps[0]);
-  const std::uint64_t until = ticks() + ns_to_ticks(1'000'000'000);
-  sched.let_out_until.store(until, relaxed);
-  const int timer = os::start_thread_timer(sched.how.signal, 20'000);
-  while (some && ticks() < until) {
-    some = false;
-    for_each_g([&](G& g) {
-      if (!stuck_inside(g) || ticks() >= until) return;
-      const std::uint64_t now = ticks();
-      if (g.status.load(relaxed) == g_status::waiting)  // it was paused
-        set_status(g.status, g_status::waiting, g_status::runnable);
-      take_over(m, {&g, false}, now);
-      switch_to(m, nullptr, &g, {});
-      some = some || stuck_inside(g);
-    });
-  }
-  if (timer >= 0) os::stop_thread_timer(timer);
-  sched.let_out_until.store(0, relaxed);
-  release_p(m);
-  hook.m_stop(*m);
-  maker::free_m(m);
-}
-
 // Step 5 for one G.
 void abandon(G& g) noexcept {
   const g_status s = g.status.load(relaxed);
-  const bool killed = s == g_status::dead && g.job;  // ended by its limit: kept until now
+  const bool killed = g.kept_back;
   if (s == g_status::idle || (s == g_status::dead && !killed)) return;
   if (g.orphan.load(relaxed)) {
     // Its M frees it, some day, perhaps in a later run.
@@ -239,31 +226,43 @@ void abandon(G& g) noexcept {
     g.job = nullptr;
     return;
   }
-  if (!killed) ++n_abandoned;
+  if (!killed && g.job)
+    ++n_abandoned;
+  else if (!killed)
+    add_own(all_ps[0].count.finished, std::uint64_t{1});  // its end was told, only its last steps are missing
   if (wait_record* r = g.waiting_on.load(relaxed)) forget(*r);
-  if (stuck_inside(g) || g.fault_inside) {
+  if (left_inside(g)) {
     ++n_abandoned_inside;
-    if (g.own) preempt::lose_identity(std::exchange(g.own, nullptr));
-    g.own_identity = false;  // lost or never made: nothing is to be given back
-    g.stk = {};              // its frames may be linked into libc's structures
+    if (g.own)
+      preempt::lose_identity(std::exchange(g.own, nullptr));
+    else if (!sched.threads_stay())
+      preempt::lose_thread();  // none was to be had as it failed: the block goes on with others, and its stack is lost
+    g.own_identity = false;    // lost or never made: nothing is to be given back
+    g.stk = {};                // its frames may be linked into libc's structures
+    g.lent = nullptr;
   }
   if (!killed && g.job) finish_task(&g, detail::outcome::killed);
   g.job = nullptr;
-  g.stopped_by_signal = false;
+  g.stopped_by_signal = g.kept_back = false;
   g.status.store(g_status::dead, release);  // [g.status]
   M nobody;
   release_g(&nobody, &g);
 }
 
 void sweep() noexcept {
+  keep_outsiders_out();
+  {
+    std::lock_guard hold(sched.lock);
+    sched.queue = {}, sched.woken = {};  // those in it are about to have another use for their links
+  }
   // Those that wait are woken by nobody, and join nobody, from here on: first all of them leave their lists.
   for_each_g([](G& g) {
     if (g.status.load(relaxed) == g_status::waiting)
       if (wait_record* r = g.waiting_on.exchange(nullptr, relaxed)) forget(*r);
   });
-  for (unsigned i = 0; i < sched.procs; ++i) all_ps[i].clock.clear();
+  for (unsigned i = 0; i < sched.procs_seen.load(relaxed); ++i) all_ps[i].clock.clear();
   for_each_g([](G& g) { abandon(g); });
-  for (unsigned i = 0; i < sched.procs; ++i) {
+  for (unsigned i = 0; i < sched.procs_seen.load(relaxed); ++i) {
     P& p = all_ps[i];
     while (p.queue.get()) {
     }
@@ -276,6 +275,7 @@ void sweep() noexcept {
     }
     p.n_free_gs = 0;
   }
+  let_outsiders_in();
 }
 
 }  // namespace
@@ -283,9 +283,11 @@ void sweep() noexcept {
 void detail::run_main(task& job, const options& how) {
   if (current_g()) throw std::logic_error("urge::run: called from inside a G");
   validate(how);
-  if (in_use.exchange(true)) throw std::logic_error("urge::run: another thread is in it");
+  if (os::forked.load(relaxed))
+    throw std::logic_error("urge::run: called in a child of fork that was made while a run was on");
+  if (sched.on.exchange(true)) throw std::logic_error("urge::run: another thread is in it");
   struct leave_it {
-    ~leave_it() { in_use.store(false); }
+    ~leave_it() { sched.on.store(false); }
   } at_end;
   prepare(how);
   started parts;
@@ -307,59 +309,75 @@ void detail::run_main(task& job, const options& how) {
     if (sched.stopping.load(acquire)) break;                 // [stopping] acquire
     os::futex_wait(sched.ms_word, seen);
   }
-  wait_for_ms();
+  wait_until_none(any_at_work);
   if (!sanitizer::on) let_out();
   maker::stop();
   parts.maker = false;
-  wait_for_ms();
+  wait_until_none(any_m);
   join_ended();
   parts.stop();
+  netpoll::close();
   sweep();
+  // Of Gs that ended so late that the maker was gone.
+  if (!sanitizer::on) preempt::retire_all_identities();
+  if (sched.no_first_m != 0) {
+    job.drop();  // what the main G would have dropped
+    require(sched.no_first_m, sched.no_first_m_call);
+  }
+  if (sched.deadlocked.load(relaxed)) {
+    // Nobody goes on in the main G: what it was called with may go, as behind any other call of `run`.
+    if (job.state.load(relaxed) == detail::outcome::killed) job.drop();
+    throw deadlock();
+  }
 }
 
 // --- counters ---
 
 stats snapshot() {
   stats s;
-  for (unsigned i = 0; i < sched.procs; ++i) {
+  for (unsigned i = 0; i < sched.procs_seen.load(acquire); ++i) {  // [procs.seen] acquire: their counters
     const p_counters& c = all_ps[i].count;
     s.spawned += c.spawned.load(relaxed), s.finished += c.finished.load(relaxed),
         s.switches += c.switches.load(relaxed);
     s.steals += c.steals.load(relaxed), s.stolen += c.stolen.load(relaxed),
         s.global_gets += c.global_gets.load(relaxed);
     s.preempts_cooperative += c.cooperative.load(relaxed), s.preempts_async += c.async.load(relaxed);
+    s.preempts_kernel_thread += c.kernel_thread.load(relaxed);
     s.promoted += c.promoted.load(relaxed);
+    for (std::size_t k = 0; k < s.stops_by_place.size(); ++k) s.stops_by_place[k] += c.stops[k].load(relaxed);
+    s.stops_under_lock += c.stops_under_lock.load(relaxed);
+    s.resumed_elsewhere += c.resumed_elsewhere.load(relaxed);
     s.timers_fired += all_ps[i].clock.fired.load(relaxed);
   }
-  if (sched.procs != 0) ++s.spawned;  // the main G
+  if (sched.procs.load(relaxed) != 0) ++s.spawned;  // the main G
   s.live = count_live();
   G* g = enter_if_g();
   {
     std::lock_guard hold(sched.lock);
     s.handoffs = sched.handoffs;
-    s.threads = sched.n_ms;
+    s.threads = sched.n_ms, s.threads_refused = sched.n_refused;
   }
   leave(g);
   s.idle_threads = sched.n_idle_m.load(relaxed);
   s.spinning = sched.n_spinning.load(relaxed);
+  const auto io = netpoll::count();
+  s.netpoll_wakeups = io.wakeups, s.netpoll_returns = io.returns;
   const auto mon = sysmon::count();
-  s.preempt_requests = mon.requests, s.preempt_signals = mon.signals, s.retakes = mon.retakes;
+  s.wakeup_preempts = mon.wakeups;
+  s.detached = mon.detached, s.contained = mon.contained, s.looks_in_vain = mon.unknown;
+  s.calls_interrupted = preempt::calls_interrupted(), s.calls_begun_anew = preempt::calls_begun_anew();
+  const std::uint64_t by_timer = preempt::slices_ended();
+  s.preempt_requests = mon.requests + by_timer, s.preempt_signals = mon.signals + by_timer, s.retakes = mon.retakes;
   for (std::size_t i = 0; i < s.deferred_by_reason.size(); ++i)
     s.preempts_deferred += s.deferred_by_reason[i] = preempt::deferred(static_cast<defer_reason>(i));
   const auto ids = preempt::count_identities();
   s.identities_made = ids.made, s.identities_lost = ids.lost;
+  s.promoted += sched.promoted_without_p.load(relaxed);
   s.identities_taken = s.promoted, s.identities_given_back = ids.given_back;
   s.kept_back = sched.n_kept_back.load(relaxed), s.kept_back_bytes = sched.kept_back_bytes.load(relaxed);
   s.abandoned = n_abandoned.load(), s.abandoned_inside = n_abandoned_inside.load();
   s.preempt_latency = read_latency();
   return s;
-}
-
-unsigned procs() {
-  G* g = enter("urge::procs");
-  const unsigned n = sched.procs;
-  leave(g);
-  return n;
 }
 
 }  // namespace urge

@@ -119,7 +119,7 @@ void print_symbol(raw_print& out, std::uintptr_t pc, names how) noexcept {
     if (const char* function = file ? find_function(m, file, pc - m.base, offset) : nullptr) {
       char* plain = how == names::source ? abi::__cxa_demangle(function, nullptr, nullptr, nullptr) : nullptr;
       out << (plain ? plain : function) << "+";
-      std::free(plain);
+      if (plain) std::free(plain);  // nothing of malloc's where there is none to free
       out.hex(offset) << " (" << name << ")";
     } else {
       out << name << "+";

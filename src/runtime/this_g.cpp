@@ -11,6 +11,7 @@
 #include "preempt/preempt.hpp"
 #include "runtime/maker.hpp"
 #include "runtime/options.hpp"
+#include "runtime/way_out.hpp"
 #include "sched/sanitizer.hpp"
 #include "sched/waitq.hpp"
 
@@ -112,6 +113,7 @@ g_info info_of(task& t) noexcept {
     if (const G* g = static_cast<const G*>(t.g)) {
       info = {g->n_cooperative.load(relaxed),
               g->n_async.load(relaxed),
+              g->n_kernel_thread.load(relaxed),
               g->n_promoted.load(relaxed),
               ticks_to_ns(g->max_wait.load(relaxed)),
               g->status.load(relaxed) == g_status::running,
@@ -144,6 +146,7 @@ void hold_preemption() {
 
 void release_preemption() {
   G* g = current_g();
+  if (!g) return;  // a child of fork: nobody preempts it
   g->guards.store(g->guards.load(relaxed) - 1, relaxed);
   leave(g);
 }
@@ -186,6 +189,7 @@ void yield() {
 void exit() {
   G* g = enter("urge::this_g::exit");
   leave(g);
+  go_on_behind_libc(*g);
   throw detail::unwind_g{};
 }
 

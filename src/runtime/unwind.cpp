@@ -124,7 +124,7 @@ void load_unwinder() noexcept {
   loaded = true;
 }
 
-walk_end walk(const arch::registers& from, const stack& s, bool (*visit)(std::uintptr_t, int, void*) noexcept,
+walk_end walk(const arch::registers& from, const stack& s, bool (*visit)(const frame&, void*) noexcept,
               void* arg) noexcept {
   if (!loaded || !s.holds(from.sp()) || !one_at_a_time.try_lock()) return walk_end::lost;
   const std::lock_guard hold(one_at_a_time, std::adopt_lock);
@@ -136,7 +136,7 @@ walk_end walk(const arch::registers& from, const stack& s, bool (*visit)(std::ui
   unw_word_t pc = from.pc(), sp = from.sp();
   bool exact = true;  // a return address may lie in the next function; an interrupted one does not
   for (int n = 0; n < max_frames; ++n) {
-    if (!visit(exact ? pc : pc - 1, n, arg)) return walk_end::cut;
+    if (!visit({exact ? pc : pc - 1, sp, n}, arg)) return walk_end::cut;
     exact = lib.is_signal_frame(&at) > 0;
     const unw_word_t last = sp;
     const int more = lib.step(&at);
@@ -150,12 +150,12 @@ walk_end walk(const arch::registers& from, const stack& s, bool (*visit)(std::ui
 namespace {
 bool leaves_libc_alone(const arch::registers& from, const G& g) noexcept {
   return walk(
-             from, g.stk, [](std::uintptr_t pc, int, void*) noexcept { return !preempt::in_libc(pc); }, nullptr) ==
+             from, g.stk, [](const frame& f, void*) noexcept { return !preempt::in_libc(f.pc); }, nullptr) ==
          walk_end::bottom;
 }
 }  // namespace
 
-bool outside_libc(const G& g) noexcept { return leaves_libc_alone(arch::registers_of_preempted(g.own->stack_top), g); }
+bool outside_libc(const G& g) noexcept { return leaves_libc_alone(arch::registers_of_preempted(g.saved), g); }
 
 namespace {
 // Blocks of modules loaded with dlopen are allocated at their first use, anywhere: glibc's vector of them, second word

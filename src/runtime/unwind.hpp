@@ -18,9 +18,14 @@ enum class walk_end {
   cut,     // `visit` had seen enough
   lost     // code without tables, a broken stack, another stack than the G's; or there is no libunwind here
 };
-// Calls visit(pc, n, arg) for each frame, innermost first, until it returns false; `pc` lies inside the instruction
-// that is being executed there. Context: any; one walk at a time, a second one meanwhile is `lost`.
-walk_end walk(const arch::registers& from, const stack&, bool (*visit)(std::uintptr_t pc, int n, void* arg) noexcept,
+struct frame {
+  std::uintptr_t pc;  // inside the instruction that is being executed there
+  std::uintptr_t sp;  // when the frame goes on
+  int n;              // 0: the innermost
+};
+// Calls visit(frame, arg) for each, innermost first, until it returns false. Context: any; one walk at a time, a second
+// one meanwhile is `lost`.
+walk_end walk(const arch::registers& from, const stack&, bool (*visit)(const frame&, void* arg) noexcept,
               void* arg) noexcept;
 
 // Has the G, which a signal has stopped, no frame of libc, the loader, libstdc++ or the unwinder? Only then may it be

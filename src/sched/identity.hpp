@@ -24,7 +24,9 @@ struct eh_state {
 struct tls_words {
   G* g = nullptr;  // the G that runs under this block; null on g0 and on threads that urge did not make
   M* m = nullptr;  // its M; null on threads that urge did not make
+  std::uintptr_t has_returned = 0;  // from libc, by urge_stop_at_return (async_preempt.S), which sets it; the landing's
 };
+static_assert(offsetof(tls_words, has_returned) == 16);
 
 struct identity {
   std::uintptr_t base = 0;           // thread base
@@ -34,10 +36,13 @@ struct identity {
   char* stack_top = nullptr;  // of the stack its donor left: where the trampoline saves (= urge_async_sp in the block)
   identity* next = nullptr;   // pool's lock
   char* low = nullptr;        // of the donor's stack, which the block is a part of
-  // --- for the end of the donor as a thread: preempt/identity_pool.cpp ---
+  // --- for the end of the donor as a thread: preempt/donor.cpp ---
   void* donor = nullptr;                // its context
   int* tid_word = nullptr;              // in the block
-  atomic<std::uint32_t> on_its_way{0};  // its kernel thread has not ended yet: cleared by the kernel
+  atomic<std::uint32_t> on_its_way{0};  // its kernel thread has not ended yet: cleared by the kernel; parked: by us
+  atomic<int> tid{0};                   // of a parked one's thread, while it sleeps
+  identity* next_all = nullptr;         // const
+  bool parked = false;                  // its kernel thread sleeps, see preempt/donor.hpp
   bool ended = false;                   // its G has run the destructors of its thread_local: it is good for nobody else
 };
 

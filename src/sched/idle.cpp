@@ -13,20 +13,37 @@
 // Why nobody is missed: the waker's store of work comes before its look at `n_spinning` and `n_idle_p`, ours of these
 // before our look at work, a full fence between each pair: not both may miss. A waker that sees no idle P, because ours
 // is not yet put down, leaves `need_spinning`, which we read after it is.
-#include "sched/sched.hpp"
+#include "sched/netpoll.hpp"
+
+#include <utility>
 
 namespace urge {
 
 void put_global(G* g) noexcept {
   std::lock_guard hold(sched.lock);
   sched.queue.push_back(g);
-  sched.n_queue.store(sched.queue.n, relaxed);  // a hint; the lock orders the queue
+  count_queue_locked();
 }
 
 void put_global(gqueue& batch) noexcept {
   std::lock_guard hold(sched.lock);
   sched.queue.append(batch);
-  sched.n_queue.store(sched.queue.n, relaxed);  // as above
+  count_queue_locked();
+}
+
+void put_woken(gqueue& gs) noexcept {
+  const bool first = sched.how.wakeup_preempt && sched.how.preempt != preempt_mode::off &&
+                     sched.how.model == sched_model::gmp && sched.how.wakeup_share != 0;
+  {
+    std::lock_guard hold(sched.lock);
+    (first ? sched.woken : sched.queue).append(gs);
+    count_queue_locked();
+  }
+  wake_p();
+  // If all Ps are busy one of them is to give way. sysmon sees to that; it may be this thread.
+  if (!first || sched.n_idle_p.load(relaxed) != 0) return;
+  std::atomic_thread_fence(seq_cst);  // [sysmon.looks] we: woken; fence; look at the flag / it: flag; look at woken
+  if (sched.n_woken.load(relaxed) != 0 && !sched.sysmon_looks.load(relaxed)) call_sysmon();
 }
 
 // `next`: it runs as soon as the current G stops, in what is left of its slice; the one before it goes to the queue's
@@ -34,7 +51,7 @@ void put_global(gqueue& batch) noexcept {
 void put_local(P* p, G* g, bool next) noexcept {
   if (sched.how.model == sched_model::gm) return put_global(g);
   if (next) {
-    g = p->swap_runnext(g, sched.procs == 1);
+    g = p->swap_runnext(g, sched.procs.load(relaxed) == 1);
     if (!g) return;
   }
   if (p->queue.put(g)) return;
@@ -62,6 +79,7 @@ P* release_p(M* m) noexcept {
 }
 
 void put_idle_p_locked(P* p) noexcept {
+  if (sched.world_stops.load(relaxed)) return stop_p_locked(p);
   p->status.store(p_status::idle, relaxed);
   p->link = sched.idle_ps;
   sched.idle_ps = p;
@@ -80,7 +98,7 @@ P* take_idle_p_locked() noexcept {
 }
 
 void wake_p() noexcept {
-  if (sched.procs == 1 && current_m() && current_m()->p) return;  // the only P is ours
+  if (sched.procs.load(relaxed) == 1 && current_m() && current_m()->p) return;  // the only P is ours
   std::atomic_thread_fence(seq_cst);  // we: work; fence; look at spinning / they: not spinning; fence; look at work
   if (sched.n_spinning.load(relaxed) != 0) return;
   if (sched.n_idle_p.load(relaxed) == 0) {
@@ -103,24 +121,76 @@ void wake_p() noexcept {
   start_m(p, true);
 }
 
+P* take_wanted_p_locked() noexcept {
+  P* p = sched.wants_m;
+  if (!p) return nullptr;
+  sched.wants_m = std::exchange(p->link, nullptr);
+  --sched.n_wanted, --sched.n_ms;
+  return p;
+}
+
+// It still sleeps, as if nothing had been. Only if it would have been woken meanwhile it has to look for itself.
+void put_back_idle_m(M* m) noexcept {
+  if (!m) return;
+  {
+    std::lock_guard hold(sched.lock);
+    if (P* p = take_wanted_p_locked()) {
+      m->next_p = p;
+      m->next_spinning = p->start_spinning;
+    } else if (!m->wake_missed && !sched.stopping.load(relaxed)) {
+      m->link = sched.idle_ms;
+      sched.idle_ms = m;
+      sched.n_idle_m.fetch_add(1, relaxed);
+      return;
+    }
+  }
+  m->park.wake();
+}
+
+void wake_with(M* m, P* p) noexcept {
+  m->next_p = p;
+  m->park.wake();
+}
+
+namespace {
+// Its Gs are anybody's: they do not wait for its next M.
+void leave_queue_locked(P* p) noexcept {
+  gqueue left;
+  if (G* g = p->swap_runnext(nullptr, false)) left.push_back(g);
+  while (G* g = p->queue.get()) left.push_back(g);
+  sched.queue.append(left);
+  count_queue_locked();
+}
+}  // namespace
+
 // Gives a P to an idle M, or has one made. `spinning`: it is counted in n_spinning already.
-void start_m(P* p, bool spinning) noexcept {
+void start_m(P* p, bool spinning, at_limit then) noexcept {
   M* m;
   {
     std::lock_guard hold(sched.lock);
-    m = sched.idle_ms;
+    m = take_idle_m_locked();
     if (m) {
-      sched.idle_ms = m->link;
-      sched.n_idle_m.fetch_sub(1, relaxed);
       m->next_p = p;
       m->next_spinning = spinning;
     } else {
-      if (sched.n_ms >= sched.how.max_threads)
-        fatal("program exceeds the thread limit (options.max_threads)", sched.n_ms);
+      if (sched.n_ms >= sched.how.max_threads) {
+        const bool over = sched.stopping.load(relaxed);  // all Ms are on their way out
+        if ((spinning && sched.threads_stay()) || then == at_limit::wait || sched.n_detached.load(relaxed) != 0 ||
+            over) {
+          // All of them stand or sleep with their Gs: fewer run at once, where there is a P.
+          if (spinning) sched.n_spinning.fetch_sub(1, seq_cst);  // [spinning]
+          leave_queue_locked(p);
+          return put_idle_p_locked(p);
+        }
+        if (over) return put_idle_p_locked(p);
+        fatal("thread exhaustion: the program needs more threads than options.max_threads", sched.n_ms);
+      }
       ++sched.n_ms;
+      leave_queue_locked(p);  // the maker may need one of its Gs to get on
       p->start_spinning = spinning;
       p->link = sched.wants_m;
       sched.wants_m = p;
+      ++sched.n_wanted;
     }
   }
   if (m)
@@ -144,27 +214,30 @@ bool unlist_locked(M* m) noexcept {
 
 void run_all_timers() noexcept {
   const std::int64_t now = monotonic_ns();
-  for (unsigned i = 0; i < sched.procs; ++i)
+  for (unsigned i = 0; i < sched.procs.load(relaxed); ++i)
     if (all_ps[i].clock.next_when.load(relaxed) <= now) all_ps[i].clock.run(now);
 }
 
-// Sleeps on the M's note; one M at a time, the poller, only until the earliest timer, as long as some P is idle
-// (otherwise sysmon keeps the time). True: woken. False: a timer is due.
-bool sleep_idle(M* m) noexcept {
+// Sleeps on the M's note; one M at a time, the poller, only until the earliest timer, and in the epoll, if there is
+// one, as long as some P is idle (otherwise sysmon keeps the time, and looks at the epoll). True: woken. False: a timer
+// is due, or a descriptor has changed: then somebody may be in `out`.
+bool sleep_idle(M* m, gqueue& out) noexcept {
   std::int64_t until = earliest_timer();
   M* nobody = nullptr;
-  if (until == INT64_MAX || sched.n_idle_p.load(relaxed) == 0 ||
+  if ((until == INT64_MAX && netpoll::n_waiters.load(relaxed) == 0) || sched.n_idle_p.load(relaxed) == 0 ||
       !sched.poller.compare_exchange_strong(nobody, m, seq_cst, relaxed)) {  // [poller] one at a time
+    netpoll::see_watched();
     return m->park.sleep();
   }
   sched.poll_until.store(until, seq_cst);  // [poller] we: poll_until; look at timers / they: timer; look at poll_until
   if (const std::int64_t again = earliest_timer(); again < until)
     sched.poll_until.store(until = again, seq_cst);  // [poller] as above
-  const bool woken = m->park.sleep(until);
+  const bool woken = netpoll::epoll() >= 0 ? netpoll::sleep(m->park, until, out) : m->park.sleep(until);
   sched.poll_until.store(0, seq_cst);    // [poller] before it is nobody's
   sched.poller.store(nullptr, seq_cst);  // [poller] we: no poller; look at sysmon / they: timer; look at poller
   // From now on nobody sleeps for the timers; sysmon does, if it knows.
-  if (woken && earliest_timer() < sched.sysmon_until.load(seq_cst)) call_sysmon();  // [sysmon.until] after poller
+  if ((woken || out.first) && earliest_timer() < sched.sysmon_until.load(seq_cst))
+    call_sysmon();  // [sysmon.until] after poller
   return woken;
 }
 
@@ -177,29 +250,41 @@ void stop_m(M* m) noexcept {
     {
       std::lock_guard hold(sched.lock);
       if (sched.stopping.load(relaxed)) return;
+      if (P* p = take_wanted_p_locked()) {
+        m->spinning = p->start_spinning;
+        return acquire_p(m, p);
+      }
       m->next_p = nullptr;
+      m->wake_missed = false;
       m->link = sched.idle_ms;
       sched.idle_ms = m;
       sched.n_idle_m.fetch_add(1, relaxed);
     }
-    if (!sleep_idle(m)) {
+    gqueue readied;
+    const bool woken = sleep_idle(m, readied);
+    if (woken) netpoll::inject(readied);
+    if (!woken) {
       bool listed;
       P* p = nullptr;
       {
         std::lock_guard hold(sched.lock);
         listed = unlist_locked(m);
+        m->wake_missed = !listed;
         if (listed && !sched.stopping.load(relaxed)) p = take_idle_p_locked();
       }
       if (listed) {
         if (p) acquire_p(m, p);
-        run_all_timers();  // with a P their Gs come to its queue, without to the global one
+        netpoll::inject(readied);                       // with a P they come to its queue, without to the global one
+        run_all_timers();                               // likewise
         if (p || sched.stopping.load(acquire)) return;  // [stopping] acquire
         continue;
       }
+      netpoll::inject(readied);
+      netpoll::see_watched();
       m->park.sleep();  // whoever took us off the list is about to wake us
     }
     if (sched.stopping.load(acquire)) return;  // [stopping] acquire
-    if (!m->next_p) continue;                  // woken for an earlier timer
+    if (!m->next_p) continue;                  // woken for an earlier timer or the epoll, or not needed after all
     m->spinning = m->next_spinning;
     acquire_p(m, std::exchange(m->next_p, nullptr));
     return;
@@ -208,7 +293,7 @@ void stop_m(M* m) noexcept {
 
 std::int64_t earliest_timer() noexcept {
   std::int64_t when = INT64_MAX;
-  for (unsigned i = 0; i < sched.procs; ++i) {
+  for (unsigned i = 0; i < sched.procs.load(relaxed); ++i) {
     const std::int64_t w =
         all_ps[i].clock.next_when.load(seq_cst);  // [timers.next] seq_cst: after poll_until or sysmon_until
     if (w < when) when = w;
@@ -216,44 +301,61 @@ std::int64_t earliest_timer() noexcept {
   return when;
 }
 
+bool wake_poller() noexcept {
+  M* m = sched.poller.load(seq_cst);  // [poller] seq_cst: after what it shall look at
+  if (!m) return false;
+  bool listed;
+  {
+    std::lock_guard hold(sched.lock);
+    listed = unlist_locked(m);
+    m->wake_missed = !listed;
+  }
+  if (listed) m->park.wake();
+  return listed;
+}
+
 void timer_added(std::int64_t when) noexcept {
-  std::atomic_thread_fence(seq_cst);        // we: timer; fence; look at sleepers / they: until; look at timers
-  if (M* m = sched.poller.load(seq_cst)) {  // [poller] seq_cst: after the timer
+  std::atomic_thread_fence(seq_cst);  // we: timer; fence; look at sleepers / they: until; look at timers
+  if (sched.poller.load(seq_cst)) {   // [poller] seq_cst: after the timer
     if (sched.poll_until.load(seq_cst) <= when) return;  // [poller] likewise
-    bool listed;
-    {
-      std::lock_guard hold(sched.lock);
-      listed = unlist_locked(m);
-    }
-    if (listed) return m->park.wake();  // it looks again
+    if (wake_poller()) return;
   }
   // Our own P looks at its timers at each switch; sysmon stands in for it while its G does not stop.
   if (when < sched.sysmon_until.load(seq_cst)) call_sysmon();  // [sysmon.until] seq_cst: after the timer
 }
 
+bool m_to_be_had() noexcept {
+  std::lock_guard hold(sched.lock);
+  return sched.idle_ms || sched.n_ms < sched.how.max_threads;
+}
+
 // A P whose M is lost in a system call goes to whoever can use it. Source: Go's handoffp.
-void hand_off(P* p) noexcept {
+void hand_off(P* p, at_limit then) noexcept {
+  if (sched.world_stops.load(relaxed)) {
+    std::lock_guard hold(sched.lock);
+    if (sched.world_stops.load(relaxed)) return put_idle_p_locked(p);  // start_world sees to what waits for it
+  }
   if (work_waits_for(*p)) {
     {
       std::lock_guard hold(sched.lock);
       ++sched.handoffs;
     }
-    return start_m(p, false);
+    return start_m(p, false, then);
   }
   std::uint32_t none = 0;
   if (sched.n_idle_p.load(relaxed) == 0 &&
       sched.n_spinning.compare_exchange_strong(none, 1, seq_cst, relaxed)) {  // [spinning]
     sched.need_spinning.store(0, relaxed);
-    return start_m(p, true);
+    return start_m(p, true, then);
   }
   {
     std::lock_guard hold(sched.lock);
-    if (sched.queue.n == 0 || sched.stopping.load(relaxed)) {
+    if (sched.queue.n + sched.woken.n == 0 || sched.stopping.load(relaxed)) {
       put_idle_p_locked(p);
       p = nullptr;
     }
   }
-  if (p) return start_m(p, false);
+  if (p) return start_m(p, false, then);
   std::atomic_thread_fence(seq_cst);  // we: P idle; fence; look at need_spinning / they: need_spinning; look at idle Ps
   if (sched.need_spinning.load(relaxed) != 0) wake_p();
   timer_added(earliest_timer());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Which G runs next: the loop of an M on its g0, and the part of it that a G does itself when it stops.
 // Source: Go's schedule, findRunnable, stealWork, execute (proc.go).
-#include "sched/sched.hpp"
+#include "sched/netpoll.hpp"
 #include "sched/switch.hpp"
 
 #include <numeric>
@@ -18,8 +18,15 @@ bool gm() noexcept { return sched.how.model == sched_model::gm; }
 // Context: sched.lock held.
 G* get_global_locked(P* p, std::uint64_t max) noexcept {
   std::uint64_t n = sched.queue.n;
+  if (sched.world_stops.load(relaxed)) return nullptr;
+  if (n == 0 && sched.woken.n != 0) {
+    G* g = sched.woken.pop_front();
+    count_queue_locked();
+    add_own(p->count.global_gets, std::uint64_t{1});
+    return g;
+  }
   if (n == 0) return nullptr;
-  std::uint64_t share = n / sched.procs + 1;
+  std::uint64_t share = n / sched.procs.load(relaxed) + 1;
   if (share > runq::capacity / 2) share = runq::capacity / 2;
   if (max != 0 && share > max) share = max;
   if (gm()) share = 1;
@@ -34,8 +41,18 @@ G* get_global_locked(P* p, std::uint64_t max) noexcept {
     if (!sched.queue.first) sched.queue.last = nullptr;
   }
   add_own(p->count.global_gets, taken);
-  sched.n_queue.store(sched.queue.n, relaxed);  // a hint; the lock orders the queue
+  count_queue_locked();
   return first;
+}
+
+G* get_woken(P* p) noexcept {
+  std::lock_guard hold(sched.lock);
+  if (sched.world_stops.load(relaxed)) return nullptr;
+  G* g = sched.woken.pop_front();
+  if (!g) return nullptr;
+  count_queue_locked();
+  add_own(p->count.global_gets, std::uint64_t{1});
+  return g;
 }
 
 G* get_global(P* p, std::uint64_t max) noexcept {
@@ -72,7 +89,7 @@ G* steal_from(P* p, P* victim, bool runnext_too) noexcept {
 // Source: Go's randomOrder. `timers_ran`: timers of others were due, so there may be work in our own queue now.
 G* steal_work(M* m, bool& timers_ran) noexcept {
   P* p = m->p;
-  const unsigned n = sched.procs;
+  const unsigned n = sched.procs.load(relaxed);
   for (int round = 0; round < 4; ++round) {
     const bool last = round == 3;
     unsigned step = 1 + p->random.below(n);
@@ -80,13 +97,13 @@ G* steal_work(M* m, bool& timers_ran) noexcept {
     unsigned at = p->random.below(n);
     for (unsigned k = 0; k < n; ++k, at = (at + step) % n) {
       P* victim = &all_ps[at];
-      if (sched.stopping.load(relaxed)) return nullptr;
+      if (all_shall_stop()) return nullptr;
       if (victim == p) continue;
       if (last) {
         const std::int64_t now = monotonic_ns();
         if (victim->clock.next_when.load(relaxed) <= now && victim->clock.run(now) != 0) {
           timers_ran = true;
-          if (G* g = p->swap_runnext(nullptr, sched.procs == 1)) return g;
+          if (G* g = p->swap_runnext(nullptr, sched.procs.load(relaxed) == 1)) return g;
         }
       }
       if (victim->status.load(relaxed) == p_status::idle) continue;
@@ -98,7 +115,7 @@ G* steal_work(M* m, bool& timers_ran) noexcept {
 
 bool any_work() noexcept {
   if (sched.n_queue.load(relaxed) != 0) return true;
-  for (unsigned i = 0; i < sched.procs; ++i)
+  for (unsigned i = 0; i < sched.procs.load(relaxed); ++i)
     if (all_ps[i].queue.size() != 0 || all_ps[i].runnext.load(relaxed)) return true;
   return false;
 }
@@ -111,18 +128,27 @@ picked find_runnable(M* m) noexcept {
       stop_m(m);
       continue;
     }
+    if (m->to_pass) [[unlikely]]
+      return {std::exchange(m->to_pass, nullptr), false};
     P* p = m->p;
     const std::uint64_t now = ticks();
     run_due_timers(p, now);
     if (const picked next = pick_next(m); next.g) return next;
+    if (netpoll::worth_a_look()) {
+      gqueue readied;
+      netpoll::poll(readied);
+      netpoll::inject(readied);
+      if (const picked next = pick_next(m); next.g) return next;
+    }
     if (gm()) {
       // One queue: nothing to steal, so nobody spins; the timers of all Ps are everybody's.
       bool ran = false;
       const std::int64_t t = monotonic_ns();
-      for (unsigned i = 0; i < sched.procs; ++i)
+      for (unsigned i = 0; i < sched.procs.load(relaxed); ++i)
         if (all_ps[i].clock.next_when.load(relaxed) <= t) ran = all_ps[i].clock.run(t) != 0 || ran;
       if (ran) continue;
-    } else if (m->spinning || 2 * sched.n_spinning.load(relaxed) < sched.procs - sched.n_idle_p.load(relaxed)) {
+    } else if (m->spinning ||
+               2 * sched.n_spinning.load(relaxed) < sched.procs.load(relaxed) - sched.n_idle_p.load(relaxed)) {
       if (!m->spinning) become_spinning(m);
       bool timers_ran = false;
       if (G* g = steal_work(m, timers_ran)) return {g, false};
@@ -159,15 +185,9 @@ picked find_runnable(M* m) noexcept {
 
 }  // namespace
 
-bool work_waits_for(const P& p) noexcept {
-  if (sched.n_queue.load(relaxed) != 0 || p.runnext.load(relaxed) || p.queue.size() != 0) return true;
-  const std::uint64_t timer = p.clock.next_tick.load(relaxed);
-  return timer != UINT64_MAX && timer <= ticks();
-}
-
 picked pick_next(M* m) noexcept {
   P* p = m->p;
-  if (!p || sched.stopping.load(relaxed)) return {};
+  if (!p || all_shall_stop()) return {};
   if (gm()) return {get_global(p, 1), false};
   if (p->schedtick.load(relaxed) % global_interval == 0 || p->preempt_wanted()) {
     // A slice that has run out ends a chain of inheritances too: without this, Gs that spawn each other through
@@ -175,7 +195,7 @@ picked pick_next(M* m) noexcept {
     // Ps as after any slice: at the end of this P's queue it would come before the G whose slice it was, and if no G of
     // the chain gets to its end within a slice, they would pile up in the global queue.
     if (p->preempt_wanted()) {
-      if (G* heir = p->swap_runnext(nullptr, sched.procs == 1)) {
+      if (G* heir = p->swap_runnext(nullptr, sched.procs.load(relaxed) == 1)) {
         put_global(heir);
         wake_p();
       }
@@ -183,10 +203,15 @@ picked pick_next(M* m) noexcept {
     if (p->schedtick.load(relaxed) % global_interval == 0)
       if (G* g = get_global(p, 1)) return {g, false};
   }
-  if (p->runnext.load(relaxed)) {
-    if (G* g = p->swap_runnext(nullptr, sched.procs == 1)) return {g, true};  // else a thief has been quicker
+  if (sched.n_woken.load(relaxed) != 0) [[unlikely]] {
+    if (may_take_woken(*p, ticks()))
+      if (G* g = get_woken(p)) return {g, false, true};
   }
-  if (G* g = p->queue.get(sched.procs == 1)) return {g, false};
+  if (p->runnext.load(relaxed)) {
+    if (G* g = p->swap_runnext(nullptr, sched.procs.load(relaxed) == 1))  // else a thief has been quicker
+      return {g, g->slice_left == 0};                                     // or it has a slice of its own to go on with
+  }
+  if (G* g = p->queue.get(sched.procs.load(relaxed) == 1)) return {g, false};
   return {get_global(p, 0), false};
 }
 
@@ -199,6 +224,64 @@ std::uint64_t until_look(const G* g, std::uint64_t length) noexcept {
 }
 }  // namespace
 
+namespace {
+// What the slice that ends has changed in the account of those that go before others: they may use `wakeup_share`
+// percent of the time, and one slice in advance.
+void settle_debt(P* p, std::uint64_t now) noexcept {
+  const std::uint64_t debt = p->woken_debt.load(relaxed);
+  if (debt == 0 && !p->woken_slice.load(relaxed)) [[likely]]
+    return;
+  p->woken_debt.store(debt_at(*p, now), relaxed);
+  p->debt_from.store(now, relaxed);
+}
+}  // namespace
+
+std::uint64_t debt_at(const P& p, std::uint64_t now) noexcept {
+  const std::uint64_t debt = p.woken_debt.load(relaxed), from = p.debt_from.load(relaxed);
+  const std::uint64_t share = sched.how.wakeup_share, ran = now > from ? now - from : 0;
+  if (share >= 100) return 0;
+  if (p.woken_slice.load(relaxed)) return debt + ran;
+  return debt - std::min(debt, ran * share / (100 - share));
+}
+
+void begin_slice(P* p, G* g, std::uint64_t now, bool woken) noexcept {
+  settle_debt(p, now);
+  if (woken != p->woken_slice.load(relaxed)) {
+    p->woken_slice.store(woken, relaxed);
+    p->debt_from.store(now, relaxed);
+  }
+  std::uint32_t tick = p->schedtick.load(relaxed) + 1;
+  if (tick == 0) tick = 1;  // 0 is "no request"
+  // Shares by weight with slices of at most four quanta: the heaviest gets them all, the others in proportion.
+  const std::uint64_t top = sched.max_weight.load(relaxed);
+  std::uint64_t length = sched.quantum * g->weight;
+  if (top > 4) length = length * 4 / top;
+  if (g->slice_left != 0) [[unlikely]]
+    length = std::exchange(g->slice_left, 0);
+  if (woken) length = std::min(length, sched.woken_slice);
+  if (g->look_at != 0) [[unlikely]]
+    length = until_look(g, length);
+  p->slice_length.store(length, relaxed);
+  p->slice_start.store(now, relaxed);
+  p->schedtick.store(tick, release);  // [schedtick] release: start and length of this slice
+}
+
+// It is left to run when a slice ends early, and set anew by the handler: a system call for each slice would cost more.
+void start_slice_timer(M& m, std::uint64_t now) noexcept {
+  const P& p = *m.p;
+  if (m.slice_timer_runs.load(relaxed) || !work_waits_for(p)) return;
+  m.slice_timer_runs.store(true, relaxed);
+  std::atomic_signal_fence(seq_cst);  // it may go off at once
+  const std::uint64_t ran = now - p.slice_start.load(relaxed), length = p.slice_length.load(relaxed);
+  os::set_thread_timer(m.slice_timer, ticks_to_ns(length > ran ? length - ran : 0) + 1);
+}
+
+void set_limit(P* p, const G* g, std::uint64_t now) noexcept {
+  const std::uint64_t used = g->cpu.load(relaxed);
+  p->limit_at.store(g->look_at == 0 ? 0 : now + (g->look_at > used ? g->look_at - used : 0), relaxed);
+  if (g->look_at != 0 && p->slice_length.load(relaxed) < sched.quantum) call_sysmon();  // sooner than it expects
+}
+
 void take_over(M* m, picked next, std::uint64_t now) noexcept {
   P* p = m->p;
   G* g = next.g;
@@ -208,24 +291,11 @@ void take_over(M* m, picked next, std::uint64_t now) noexcept {
   g->run_start.store(now, relaxed);
   add_own(p->count.switches, std::uint64_t{1});
   g->on_p.store(p->id, relaxed);
-  if (!next.inherit || g->look_at != 0) {
-    std::uint32_t tick = p->schedtick.load(relaxed) + 1;
-    if (tick == 0) tick = 1;  // 0 is "no request"
-    // Shares by weight with slices of at most four quanta: the heaviest gets them all, the others in proportion.
-    const std::uint64_t top = sched.max_weight.load(relaxed);
-    std::uint64_t length = sched.quantum * g->weight;
-    if (top > 4) length = length * 4 / top;
-    if (g->look_at != 0) [[unlikely]]
-      length = until_look(g, length);
-    p->slice_length.store(length, relaxed);
-    p->slice_start.store(now, relaxed);
-    p->schedtick.store(tick, release);  // [schedtick] release: start and length of this slice
-  }
-  if (g->look_at != 0 || p->limit_at.load(relaxed) != 0) [[unlikely]] {
-    const std::uint64_t used = g->cpu.load(relaxed);
-    p->limit_at.store(g->look_at == 0 ? 0 : now + (g->look_at > used ? g->look_at - used : 0), relaxed);
-    if (g->look_at != 0 && p->slice_length.load(relaxed) < sched.quantum) call_sysmon();  // sooner than it expects
-  }
+  if (!next.inherit || g->look_at != 0) begin_slice(p, g, now, next.woken);
+  if (m->slice_timer >= 0) [[unlikely]]
+    start_slice_timer(*m, now);
+  if (g->look_at != 0 || p->limit_at.load(relaxed) != 0) [[unlikely]]
+    set_limit(p, g, now);
   identity* runs_under = g->own ? g->own : m->loan;
   __atomic_store_n(runs_under->yield_wanted, 0u, __ATOMIC_RELAXED);
   if (g->context) return;
@@ -237,22 +307,84 @@ void take_over(M* m, picked next, std::uint64_t now) noexcept {
       g->stk = p->free_stacks[--p->n_free_stacks];
     else if (klass)
       g->stk = take_stack(klass, error);
-    if (!g->stk) fatal_syscall("a stack for a G (mmap, or vm.max_map_count reached by its guards)", error);
+    if (!g->stk)
+      fatal_syscall("a stack for a G (mmap; madvise or mprotect of its guard: RLIMIT_AS, vm.max_map_count)", error);
   }
   g->context = arch::make(g->stk.top() - 64, g->stk.size - 64, first_frame);
 }
 
+namespace {
+
+// Passes the P of an M that will stand on: to the M of the next G, or to the successor that was reserved when its own
+// was stopped. True: its own G is the next.
+bool pass_on(M* m) noexcept {
+  M* const successor = std::exchange(m->successor, nullptr);
+  const picked next = pick_next(m);
+  if (next.g == m->tenant || (next.g && next.g->home)) {
+    put_back_idle_m(successor);
+    if (next.g == m->tenant) return true;
+    wake_with(next.g->home, release_p(m));
+  } else if (successor) {
+    successor->to_pass = next.g;
+    wake_with(successor, release_p(m));
+  } else {
+    if (next.g) put_local(m->p, next.g, true);
+    hand_off(release_p(m));
+    if (sched.n_idle_m.load(relaxed) * 2 < sched.spare_ms.load(relaxed)) call_maker();
+  }
+  return false;
+}
+
+// Stands still until another M has found the G that stays here, and passes its P on to us. Null: the run is over.
+// Source: Go's stoplockedm.
+G* stand(M* m) noexcept {
+  const auto over = [] { return sched.stopping.load(acquire); };  // [stopping] acquire
+  std::atomic_thread_fence(seq_cst);  // we: note cleared; fence; look at stopping / the end of the run: stopping; wake
+  if (over() || !m->p) {
+    if (M* successor = std::exchange(m->successor, nullptr)) wake_with(successor, nullptr);
+    if (over()) return nullptr;
+  }
+  if (!m->p || !pass_on(m)) {
+    m->park.sleep();
+    if (over()) return nullptr;
+    acquire_p(m, std::exchange(m->next_p, nullptr));
+  }
+  G* g = std::exchange(m->tenant, nullptr);
+  g->home = nullptr;
+  g->keeps_m = g->thread_locks != 0;
+  return g;
+}
+
+// Source: Go's startlockedm.
+void pass_p(M* m, const G* g) noexcept { wake_with(g->home, release_p(m)); }
+
+}  // namespace
+
+// An M whose G stays on it (it is locked to the thread; in kernel_thread mode: it was stopped by signal, or holds a
+// lock of pthread) stands still with it. Whoever picks that G passes its own P on to that M, and is idle. When a G ends
+// that is locked to the thread, so does the M.
 void m_loop(M* m) noexcept {
   for (;;) {
-    const picked next = find_runnable(m);
+    picked next;
+    if (m->tenant) [[unlikely]]
+      next.g = stand(m);
+    else
+      next = find_runnable(m);
     if (m->spinning) {
       m->spinning = false;
       // The last spinner that finds work looks for a successor, for there may be more.
       if (sched.n_spinning.fetch_sub(1, seq_cst) == 1 && next.g) wake_p();  // [spinning]
     }
     if (!next.g) return;
+    if (next.g->home) [[unlikely]] {
+      pass_p(m, next.g);
+      continue;
+    }
+    netpoll::see_watched();
     take_over(m, next, ticks());
     switch_to(m, nullptr, next.g, {});
+    if (m->ends) [[unlikely]]
+      return;
   }
 }
 

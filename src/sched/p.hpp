@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // P: the right to run Gs, of which there are `procs`, with a run queue and caches. Ps are never freed.
 #pragma once
+#include <urge/runtime.hpp>
+
 #include "base/rng.hpp"
 #include "sched/gqueue.hpp"
 #include "sched/runq.hpp"
@@ -11,7 +13,8 @@ namespace urge {
 // Counters of a P: written by its owner only, summed by anyone.
 struct p_counters {
   atomic<std::uint64_t> spawned{0}, finished{0}, switches{0}, steals{0}, stolen{0}, global_gets{0}, cooperative{0},
-      async{0}, promoted{0}, identities_taken{0};
+      async{0}, kernel_thread{0}, promoted{0}, stops_under_lock{0}, resumed_elsewhere{0};
+  atomic<std::uint64_t> stops[static_cast<std::size_t>(stop_place::count_)] = {};
 };
 
 struct alignas(64) P {
@@ -37,7 +40,11 @@ struct alignas(64) P {
   atomic<std::uint64_t> slice_start{0};   // tick
   atomic<std::uint64_t> slice_length{0};  // ticks
   atomic<std::uint64_t> limit_at{0};      // tick at which its G has used up its CPU limit; 0: it has none
-  atomic<std::uint32_t> stop_slice{0};    // the slice that somebody wants to end now: its G shall be killed
+  // The slice's G goes before others because it was woken; how much more than their share of this P's time such slices
+  // have had, ticks, and since when that is to be brought up to date. The owner's; sysmon reads them.
+  atomic<bool> woken_slice{false};
+  atomic<std::uint64_t> woken_debt{0}, debt_from{0};
+  atomic<std::uint32_t> stop_slice{0};  // the slice that somebody wants to end now: its G shall be killed
   // --- written by sysmon (and by whoever wants the P back), read by the owner and the handler ---
   atomic<std::uint32_t> request{0};      // the slice that is to end; a request dies with its slice
   atomic<std::int64_t> slice_end_ns{0};  // when it ran out, for the latency histogram

@@ -22,21 +22,37 @@ namespace {
     else
       run_due_timers(m->p, now);
   }
-  if ((g->own || g->pthread_locks.load(relaxed) != 0) && !g->stopped_by_signal) [[unlikely]]
+  if ((g->own || g->pthread_locks.load(relaxed) != 0) && !g->stopped_by_signal && g->thread_locks == 0) [[unlikely]]
     hook.settle_identity(*m, *g);
-  const picked next = pick_next(m);
-  if (next.g) take_over(m, next, now);
-  if (g->has_sigmask) [[unlikely]]
-    os::set_signal_mask(m->sigmask);
+  picked next;
+  if (g->keeps_m) [[unlikely]] {
+    if (g->status.load(relaxed) == g_status::dead)
+      m->ends = true;  // m_loop
+    else
+      stay_on_m(m, g);
+  } else {
+    next = pick_next(m);
+    if (next.g && next.g->home) [[unlikely]]
+      m->to_pass = std::exchange(next.g, nullptr);
+    if (next.g) take_over(m, next, now);
+  }
+  if (g->has_thread_state) [[unlikely]]
+    put_back_thread_state(m, g);
   switch_to(m, g, next.g, after);
-  if (g->has_sigmask) [[unlikely]]
-    os::set_signal_mask(g->sigmask);
+  if (g->has_thread_state) [[unlikely]]
+    take_thread_state(g);
 }
 
 // After the switch: the G may be given to others.
 void publish_global(M*, G* g, void*) noexcept {
   set_status(g->status, g_status::preempted, g_status::runnable);
   put_global(g);
+  wake_p();
+}
+// It was asked to give way for a woken one, and goes on with the rest of its slice when that has run.
+void publish_next(M* m, G* g, void*) noexcept {
+  set_status(g->status, g_status::preempted, g_status::runnable);
+  m->p ? put_local(m->p, g, true) : put_global(g);
   wake_p();
 }
 void publish_local(M* m, G* g, void*) noexcept {
@@ -48,11 +64,13 @@ void keep_back(M* m, G* g, void*) noexcept {
   // What it holds stays behind: stack, identity and whatever they refer to are kept until the run ends.
   set_status(g->status, g_status::preempted, g_status::dead);
   sched.n_kept_back.fetch_add(1, relaxed);
-  // Its stack pointer, unless it stands on another stack.
-  const auto* sp = static_cast<const char*>(g->context);
-  const bool there = g->stk.holds(reinterpret_cast<std::uintptr_t>(sp));
-  sched.kept_back_bytes.fetch_add(there ? static_cast<std::uint64_t>(g->stk.top() - sp) : g->stk.size, relaxed);
-  finish_task(g, detail::outcome::killed);
+  // Its stack pointer, unless it stands on another stack, or is lost with a fault.
+  const std::uintptr_t sp = g->stopped_by_signal && g->saved ? arch::registers_of_preempted(g->saved).sp()
+                                                             : reinterpret_cast<std::uintptr_t>(g->context);
+  const auto top = reinterpret_cast<std::uintptr_t>(g->stk.top());
+  sched.kept_back_bytes.fetch_add(g->stk.holds(sp) ? top - sp : g->stk.size, relaxed);
+  g->kept_back = true;
+  if (g->job) finish_task(g, detail::outcome::killed);
   count_end(m, g, detail::outcome::killed);
 }
 
@@ -80,21 +98,25 @@ void pause(M* m, G* g, void*) noexcept {
   while (G* j = woken.pop_front()) ready(j);
 }
 
-// May the G that a signal has stopped here be left here for good, for it is to be killed? While an exception unwinds it
-// it has a second to come to its end.
-bool dies_here(const G* g) noexcept {
+// Is the G that a signal has stopped here to be killed? While an exception unwinds it it has a second to come to its
+// end.
+bool is_to_be_killed(const G* g) noexcept {
   const doom why = g->doomed.load(relaxed);
   if (why == doom::none || !g->stopped_by_signal) return false;
-  if (why == doom::unwinding && g->cpu.load(relaxed) - g->doomed_at < ns_to_ticks(1'000'000'000)) return false;
-  return hook.may_end(*g);
+  return why != doom::unwinding || g->cpu.load(relaxed) - g->doomed_at >= ns_to_ticks(1'000'000'000);
+}
+bool at_its_limit(const G* g, std::uint64_t patience) noexcept {
+  return g->cpu_limit != 0 && g->cpu.load(relaxed) >= g->cpu_limit + patience;
 }
 
-// Has the G used up its CPU time, and may it be ended here? Inside libc it may hold a lock: it goes on until it is out
-// of there; one that is still inside a second later stands still for good where it is.
-bool at_its_limit(const G* g) noexcept {
-  if (g->cpu_limit == 0) return false;
-  const std::uint64_t used = g->cpu.load(relaxed);
-  return used >= g->cpu_limit && (hook.may_end(*g) || used - g->cpu_limit >= ns_to_ticks(1'000'000'000));
+// Does it end here, for it is to be killed or has used up its CPU time? Inside libc it may hold a lock: it goes on
+// until it is out of there. One that is at its limit and still inside a second later stands still for good where it is.
+bool ends_here(G* g) noexcept {
+  if (!g->job) return false;  // its end is told already: see run_job
+  if (!is_to_be_killed(g) && !at_its_limit(g, 0)) return false;
+  if (hook.may_end(*g) || at_its_limit(g, ns_to_ticks(1'000'000'000))) return true;
+  if (g->stopped_by_signal) hook.stop_behind_libc(*g);
+  return false;
 }
 
 // A slice that has run out: always to the end of the global queue, so that Ps with many Gs share with those with few.
@@ -103,9 +125,15 @@ void preempt(G* g, std::uint64_t now) noexcept {
   set_status(g->status, g_status::running, g_status::preempted);
   g->runnable_since.store(now, relaxed);
   auto then = publish_global;
-  if (dies_here(g) || at_its_limit(g))
+  P* const p = g->m->p;
+  if (const std::uint64_t ran = now - p->slice_start.load(relaxed), length = p->slice_length.load(relaxed);
+      ran < length && p->stop_slice.load(relaxed) == p->schedtick.load(relaxed) && !p->woken_slice.load(relaxed)) {
+    g->slice_left = std::max(length - ran, ns_to_ticks(20'000));
+    then = publish_next;
+  }
+  if (ends_here(g))
     then = keep_back;
-  else if (g->pause_at != 0 && g->cpu.load(relaxed) >= g->pause_at)
+  else if (g->job && g->pause_at != 0 && g->cpu.load(relaxed) >= g->pause_at)
     then = pause;
   leave_for_next(g, now, {nullptr, then, nullptr});
 }
@@ -126,8 +154,9 @@ void ready(G* g) noexcept {
   set_status(g->status, g_status::waiting, g_status::runnable);
   M* m = current_m();
   if (!m || !m->p) {
-    put_global(g);
-    return wake_p();
+    gqueue one;
+    one.push_back(g);
+    return put_woken(one);
   }
   P* p = m->p;
   // An M that fires a timer on g0 will run the first G by itself, at once: no other need be woken for it.
@@ -139,33 +168,54 @@ void ready(G* g) noexcept {
 
 void give_way(G* g, bool to_global) noexcept {
   M* m = g->m;
-  if (!sched.stopping.load(relaxed) && !work_waits_for(*m->p)) return;
+  if (!all_shall_stop() && !work_waits_for(*m->p)) return;
   const std::uint64_t now = ticks();
   set_status(g->status, g_status::running, g_status::preempted);
   g->runnable_since.store(now, relaxed);
   leave_for_next(g, now, {nullptr, to_global ? publish_global : publish_local, nullptr});
 }
 
-void preempt_by_flag(G* g) noexcept {
+namespace {
+// And not a stop for the end of the run, or for the world.
+bool is_preemption(const P& p) noexcept { return !sched.stopping.load(relaxed) && p.preempt_wanted(); }
+void count_cooperative(G* g) noexcept {
   P* p = g->m->p;
-  if (!sched.stopping.load(relaxed)) {
-    add_own(p->count.cooperative, std::uint64_t{1});
-    add_own(g->n_cooperative, std::uint64_t{1});
-    add_preempt_latency(monotonic_ns() - p->slice_end_ns.load(relaxed));
-  }
-  preempt(g, ticks());
+  if (!is_preemption(*p)) return;
+  add_own(p->count.cooperative, std::uint64_t{1});
+  add_own(g->n_cooperative, std::uint64_t{1});
+  add_preempt_latency(monotonic_ns() - p->slice_end_ns.load(relaxed));
 }
-
-void preempt_by_signal(G* g) noexcept {
-  P* p = g->m->p;
-  if (!sched.stopping.load(relaxed)) {
-    add_own(p->count.async, std::uint64_t{1});
-    add_own(g->n_async, std::uint64_t{1});
-    add_preempt_latency(monotonic_ns() - p->slice_end_ns.load(relaxed));
-  }
+void leave_interrupted(G* g) noexcept {
   g->stopped_by_signal = true;
   preempt(g, ticks());
   g->stopped_by_signal = false;
+}
+}  // namespace
+
+void preempt_by_flag(G* g) noexcept {
+  count_cooperative(g);
+  preempt(g, ticks());
+}
+
+void preempt_at_entry(G* g) noexcept {
+  count_cooperative(g);
+  leave_interrupted(g);
+}
+
+void preempt_by_signal(G* g, stop_place where) noexcept {
+  M* const m = g->m;
+  P* p = m->p;
+  const bool counted = is_preemption(*p);
+  if (counted) {
+    const bool parks = sched.threads_stay();
+    add_own(parks ? p->count.kernel_thread : p->count.async, std::uint64_t{1});
+    add_own(parks ? g->n_kernel_thread : g->n_async, std::uint64_t{1});
+    add_own(p->count.stops[static_cast<std::size_t>(where)], std::uint64_t{1});
+    if (g->pthread_locks.load(relaxed) != 0) add_own(p->count.stops_under_lock, std::uint64_t{1});
+    add_preempt_latency(monotonic_ns() - p->slice_end_ns.load(relaxed));
+  }
+  leave_interrupted(g);
+  if (counted && g->m != m) add_own(g->m->p->count.resumed_elsewhere, std::uint64_t{1});
 }
 
 // Only here an exception may leave the runtime for the G's own code: wherever it would pass a function of ours that is
@@ -174,6 +224,7 @@ void unwind_if_doomed(G* g) {
   if (!g || g->doomed.load(relaxed) != doom::wanted) [[likely]]
     return;
   g->doomed.store(doom::unwinding, relaxed);
+  hook.go_on_behind_libc(*g);
   throw detail::unwind_g{true};
 }
 

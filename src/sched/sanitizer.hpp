@@ -44,7 +44,7 @@ inline constexpr bool on = URGE_ASAN || URGE_TSAN;
 [[gnu::always_inline]] inline void arrived(M* m, G* prev) noexcept {
   const void* low;
   std::size_t size;
-  __sanitizer_finish_switch_fiber(m->g ? m->g->fake_stack : m->fake_stack, &low, &size);
+  __sanitizer_finish_switch_fiber(m->g.load(relaxed) ? m->g.load(relaxed)->fake_stack : m->fake_stack, &low, &size);
   if (!prev) m->g0_low = low, m->g0_size = size;
 }
 #elif URGE_TSAN

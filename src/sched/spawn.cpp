@@ -9,6 +9,7 @@
 #include <cstring>
 #include <new>
 
+#include "sched/alloca_blocks.hpp"
 #include "sched/sanitizer.hpp"
 #include "sched/switch.hpp"
 #include "sched/waitq.hpp"
@@ -119,23 +120,32 @@ G* new_g(detail::task* job, const go_options& how, P* p) noexcept {
   g->guards.store(0, relaxed);
   g->context = nullptr;
   g->own = nullptr;
+  g->home = nullptr, g->keeps_m = g->kept_back = false;
+  g->thread_locks = 0;
   g->eh = {};
   g->job = job;
-  g->stopped_by_signal = g->has_sigmask = false;
+  g->tag = nullptr;
+  g->stopped_by_signal = g->has_thread_state = g->sets_sigmask = g->alt_in_use = false;
+  g->alt_low = nullptr;
   g->own_identity = how.own_identity;
   g->pthread_locks.store(0, relaxed);
+  g->slice_left = 0;
   g->orphan.store(false, relaxed);
   g->stack_size = how.stack_size ? how.stack_size : sched.how.stack_size;
   g->weight = how.weight;
   g->cpu_limit = how.cpu_limit.count() > 0 ? ns_to_ticks(how.cpu_limit.count()) : 0;
   g->doomed.store(doom::none, relaxed);
+  g->way_out = nullptr;
   g->fault = 0, g->stack_overflow = g->fault_inside = false;
   set_pause(g, job->pause_after == 0 ? 0 : ns_to_ticks(job->pause_after));
   const std::size_t n = std::min(how.name.size(), sizeof g->name - 1);
   std::memcpy(g->name, how.name.data(), n);
   g->name[n] = 0;
-  for (auto* word : {&g->cpu, &g->run_start, &g->max_wait, &g->n_cooperative, &g->n_async, &g->n_promoted})
+  for (auto* word :
+       {&g->cpu, &g->run_start, &g->max_wait, &g->n_cooperative, &g->n_async, &g->n_kernel_thread, &g->n_promoted})
     word->store(0, relaxed);
+  // The last G here may have been given up in a wait: nobody may end that any more, least of all a kill of this one.
+  g->wait_word.store(g->wait_word.load(relaxed) | wait_claimed, relaxed);
   g->reason.store(wait_reason::none, relaxed);
   g->waiting_on.store(nullptr, relaxed);
   g->runnable_since.store(ticks(), relaxed);
@@ -158,6 +168,8 @@ void release_g(M* m, G* g) noexcept {
     count_weight_locked(g->weight, -1);
   }
   if (g->own || g->own_identity) hook.identity_free(*g);
+  if (g->lent) [[unlikely]]
+    take_back_blocks(*g, UINTPTR_MAX);
   if (g->stk) {
     if (p && p->n_free_stacks < std::size(p->free_stacks))
       p->free_stacks[p->n_free_stacks++] = g->stk;
@@ -177,6 +189,7 @@ void finish_task(G* g, detail::outcome how) noexcept {
     t.cpu_ns = ticks_to_ns(g->cpu.load(relaxed));
     t.info = {g->n_cooperative.load(relaxed),
               g->n_async.load(relaxed),
+              g->n_kernel_thread.load(relaxed),
               g->n_promoted.load(relaxed),
               ticks_to_ns(g->max_wait.load(relaxed)),
               false,
@@ -196,12 +209,15 @@ void begin_stop() noexcept {
     M* m;
     {
       std::lock_guard hold(sched.lock);
-      m = sched.idle_ms;
+      m = take_idle_m_locked();
       if (!m) break;
-      sched.idle_ms = m->link;
-      sched.n_idle_m.fetch_sub(1, relaxed);
     }
     m->park.wake();
+  }
+  {
+    // Those that stand with their Gs are on no list.
+    std::lock_guard hold(sched.lock);
+    for (M* m = sched.all_ms; m; m = m->next_all) m->park.wake();
   }
   call_sysmon();
   // The caller of `run` waits here.
@@ -210,8 +226,8 @@ void begin_stop() noexcept {
 }
 
 std::uint64_t count_live() noexcept {
-  std::uint64_t begun = 1, ended = 0;  // the main G belongs to no P's count
-  for (unsigned i = 0; i < sched.procs; ++i) {
+  std::uint64_t begun = 1, ended = 0;                              // the main G belongs to no P's count
+  for (unsigned i = 0; i < sched.procs_seen.load(acquire); ++i) {  // [procs.seen] acquire: their counters
     // In this order: an end is never counted without its beginning, but in a sum over Ps that may be.
     ended += all_ps[i].count.finished.load(relaxed);
     begun += all_ps[i].count.spawned.load(relaxed);
@@ -251,20 +267,26 @@ void run_job(G* g) noexcept {
   } catch (const detail::unwind_g& why) {
     how = why.killed ? detail::outcome::killed : detail::outcome::exited;
   }
-  if (g->own_identity && g->own) end_thread_locals(), g->own->ended = true;
+  if (os::forked.load(relaxed)) [[unlikely]]
+    fatal("a child of fork came to the end of the G that made it: only exec and _exit are supported there");
+  // So does the thread, or what of it is the G's, if it is locked to it.
+  if ((g->own_identity && g->own) || g->thread_locks != 0) end_thread_locals();
   add_own(g->locks, 1u);
   std::atomic_signal_fence(seq_cst);  // as in enter
-  if (g->status.load(relaxed) == g_status::syscall) exit_syscall(g);
+  settle_here(g);
   account(g, ticks());
+  if (g->own && (g->own_identity || g->thread_locks != 0)) g->own->ended = true;
+  if (g->has_thread_state) drop_thread_state(g->m, g);
   finish_task(g, how);
-  // The last reference may run the user's destructors: as a preemptible G, not in the runtime.
+  // The last reference may run the user's destructors: as a preemptible G, not in the runtime. Stopped there it has no
+  // job any more, and whoever ends it finds nothing to tell.
+  detail::task* const job = std::exchange(g->job, nullptr);
   std::atomic_signal_fence(seq_cst);
   g->locks.store(0, relaxed);
-  g->job->drop();
+  job->drop();
   add_own(g->locks, 1u);
   std::atomic_signal_fence(seq_cst);
-  if (g->status.load(relaxed) == g_status::syscall) exit_syscall(g);
-  g->job = nullptr;
+  settle_here(g);
   count_end(g->m, g, how);
   end_g(g);
 }

@@ -20,6 +20,8 @@ namespace urge {
 inline void bind(M* m, identity* to, G* g) noexcept {
   to->words->g = g;
   to->words->m = m;
+  if (g && !sanitizer::on && entries_checked.load(relaxed)) [[unlikely]]
+    arch::set_entry_limit(to->base, lowest_entry(*g));
   if (m->bound.load(relaxed) == to) return;
   m->bound.store(to, relaxed);  // a hint for sysmon
   // A signal on either side of this instruction finds words that agree with the block it runs under.
@@ -51,7 +53,7 @@ inline void account(G* g, std::uint64_t now) noexcept {
   m->after = after;
   if (prev && !prev->own) prev->eh = *m->loan->eh;
   if (next) {
-    m->g = next;
+    m->g.store(next, relaxed);  // a hint for sysmon
     next->m = m;
     if (next->own) {
       bind(m, next->own, next);
@@ -60,7 +62,7 @@ inline void account(G* g, std::uint64_t now) noexcept {
       *m->loan->eh = next->eh;
     }
   } else {
-    m->g = nullptr;
+    m->g.store(nullptr, relaxed);
     bind(m, m->base, nullptr);
   }
   sanitizer::leaving(m, prev, next);

@@ -3,6 +3,16 @@
 // a while, or the M when it comes back. Both swap the state, so one of them gets it (docs/protocols/p_status.md). An M
 // that comes back and finds its P with another M's system call takes it from there: to each of them a P is as good as
 // any other. Source: Go's entersyscall, exitsyscall.
+//
+// A call that we are not told of: the G's thread sleeps in it, with its P, in state `running`. sysmon, which has seen
+// it asleep, does on its behalf what enter_syscall would have done (`detach`). It may wake at any moment:
+//   sysmon: status running -> suspect (compare-exchange); membarrier; look at `locks`; suspect -> detaching; take the P
+//   the G:  locks + 1; compiler fence; look at status
+// The membarrier stands for the fence that the G's side does without: either sysmon sees the lock, and takes its
+// suspicion back, or the G sees that its status is not `running`. Then the G takes the suspicion back
+// (compare-exchange: one of the two wins); too late for that, it waits some instructions until sysmon is done, and is
+// as one that comes from a system call. The handler, which may have a signal from before, raises `locks` and looks
+// likewise.
 #include "sched/sched.hpp"
 #include "sched/switch.hpp"
 
@@ -26,6 +36,7 @@ void enter_syscall(G* g) noexcept {
   P* p = m->p;
   if (sched.stopping.load(relaxed)) return give_way(g, true);
   const bool others = work_waits_for(*p);
+  account(g, ticks());
   set_status(g->status, g_status::running, g_status::syscall);
   m->old_p = p;
   m->in_syscall.store(reinterpret_cast<std::uintptr_t>(g), release);  // [in_syscall] release: the G's state
@@ -39,9 +50,19 @@ void enter_syscall(G* g) noexcept {
 
 void exit_syscall(G* g) noexcept {
   M* m = g->m;
+  std::uint64_t now = ticks();
+  if (m->detached.load(relaxed)) [[unlikely]] {
+    m->detached.store(false, relaxed);
+    sched.n_detached.fetch_sub(1, relaxed);
+    // What it has used without a P is its own all the same.
+    if (const std::int64_t used = os::thread_cpu_ns(m->tid.load(relaxed)) - m->cpu_at_detach; used > 0)
+      add_own(g->cpu, ns_to_ticks(used));
+  }
+  g->run_start.store(now, relaxed);                        // time in the kernel is not counted
   if (m->in_syscall.exchange(0, acq_rel) & M::given_up) {  // [in_syscall] acquire: the run has given us up
     m->orphan = true;
     g->orphan.store(true, relaxed);
+    if (g->has_thread_state) put_back_thread_state(m, g);
     switch_to(m, g, nullptr, {nullptr, drop_orphan, nullptr});
   }
   P* p = m->old_p;
@@ -49,6 +70,7 @@ void exit_syscall(G* g) noexcept {
   if (p->status.compare_exchange_strong(as, p_status::running, seq_cst, relaxed)) {  // [p.status] acquire
     m->p = p;
     p->m.store(m, release);  // [p.m]
+    g->on_p.store(p->id, relaxed);
     add_own(p->syscalltick, 1u);
     set_status(g->status, g_status::syscall, g_status::running);
     return;
@@ -58,15 +80,82 @@ void exit_syscall(G* g) noexcept {
     if (!sched.stopping.load(relaxed) && (p = take_idle_p_locked())) {
       hold.unlock();
       acquire_p(m, p);
+      g->on_p.store(p->id, relaxed);
+      begin_slice(p, g, now);
+      if (m->slice_timer >= 0) [[unlikely]]
+        start_slice_timer(*m, now);
+      set_limit(p, g, now);
       set_status(g->status, g_status::syscall, g_status::running);
       return;
     }
   }
-  account(g, ticks());
-  g->runnable_since.store(ticks(), relaxed);
-  if ((g->own || g->pthread_locks.load(relaxed) != 0) && !g->stopped_by_signal) [[unlikely]]
+  g->runnable_since.store(now, relaxed);
+  if ((g->own || g->pthread_locks.load(relaxed) != 0) && !g->stopped_by_signal && g->thread_locks == 0) [[unlikely]]
     hook.settle_identity(*m, *g);
+  if (g->keeps_m) [[unlikely]]
+    stay_on_m(m, g);
+  if (g->has_thread_state) [[unlikely]]
+    put_back_thread_state(m, g);
   switch_to(m, g, nullptr, {nullptr, publish, nullptr});
+  if (g->has_thread_state) [[unlikely]]
+    take_thread_state(g);
+}
+
+void settle_suspicion(G* g) noexcept {
+  for (;;) {
+    auto as = g->status.load(acquire);  // [g.status] acquire: what sysmon did to our M
+    if (as == g_status::suspect && g->status.compare_exchange_strong(as, g_status::running, relaxed, relaxed)) return;
+    if (as == g_status::detaching)
+      os::sched_yield();  // sysmon may have lost its CPU
+    else if (as != g_status::suspect)
+      return;
+  }
+}
+
+void settle(G* g) noexcept {
+  settle_suspicion(g);
+  if (g->status.load(relaxed) == g_status::syscall) exit_syscall(g);
+}
+
+void settle_stopped(G* g) noexcept {
+  g->stopped_by_signal = true;
+  exit_syscall(g);
+  g->stopped_by_signal = false;
+  g->keeps_m = g->thread_locks != 0;
+}
+
+bool detach(P& p, std::uint32_t tick) noexcept {
+  M* m = p.m.load(acquire);  // [p.m] acquire: the M
+  G* g = m ? m->g.load(relaxed) : nullptr;
+  if (!g || g->locks.load(relaxed) != 0) return false;
+  auto as = g_status::running;
+  if (!g->status.compare_exchange_strong(as, g_status::suspect, seq_cst, relaxed)) return false;  // [detach]
+  os::membarrier();  // [detach] as a full fence on the G's side too
+  // Whatever it was a moment ago: as long as it stays `suspect` from here on, it stays on this M, and in its own code.
+  as = g_status::suspect;
+  if (p.m.load(relaxed) != m || m->g.load(relaxed) != g || p.schedtick.load(relaxed) != tick ||
+      p.status.load(relaxed) != p_status::running || g->locks.load(relaxed) != 0) {
+    g->status.compare_exchange_strong(as, g_status::running, relaxed, relaxed);
+    return false;
+  }
+  if (!g->status.compare_exchange_strong(as, g_status::detaching, acq_rel, relaxed)) return false;  // [g.status]
+  account(g, ticks());
+  m->cpu_at_detach = os::thread_cpu_ns(m->tid.load(relaxed));
+  m->old_p = &p;
+  m->p = nullptr;
+  m->detached.store(true, relaxed);
+  sched.n_detached.fetch_add(1, relaxed);
+  m->in_syscall.store(reinterpret_cast<std::uintptr_t>(g), release);  // [in_syscall] release: the G's state
+  p.m.store(nullptr, relaxed);
+  p.status.store(p_status::idle, relaxed);
+  add_own(p.syscalltick, 1u);
+  if (m->slice_timer_runs.load(relaxed)) {  // it would interrupt the call
+    m->slice_timer_runs.store(false, relaxed);
+    os::set_thread_timer(m->slice_timer, 0);
+  }
+  set_status(g->status, g_status::detaching, g_status::syscall);
+  hand_off(&p, at_limit::wait);
+  return true;
 }
 
 bool retake(P* p) noexcept {

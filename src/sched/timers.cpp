@@ -57,7 +57,12 @@ void timers::set_next_locked() noexcept {
 }
 
 bool timers::add(timer_node* t) noexcept {
-  std::lock_guard hold(lock);
+  std::unique_lock hold(lock);
+  if (heir) [[unlikely]] {
+    timers* const other = heir;
+    hold.unlock();
+    return other->add(t);
+  }
   t->child = t->sibling = t->prev = nullptr;
   t->home.store(this, release);                     // [timer.home] release: it may be looked for here
   t->now.store(timer_node::state::armed, relaxed);  // home's lock orders it
@@ -65,6 +70,21 @@ bool timers::add(timer_node* t) noexcept {
   if (root != t) return false;
   set_next_locked();
   return true;
+}
+
+void timers::move_to(timers& other) noexcept {
+  std::scoped_lock hold(lock);
+  std::lock_guard hold_other(other.lock);  // nobody else takes two
+  heir = &other;
+  while (timer_node* t = root) {
+    root = meld_all(t->child);
+    t->child = t->sibling = t->prev = nullptr;
+    t->home.store(&other, release);  // [timer.home] release: as in add
+    other.root = meld(other.root, t);
+  }
+  // In this order: whoever looks at both does not find neither.
+  other.set_next_locked();
+  set_next_locked();
 }
 
 // `then` at once: remove_timer looks without the lock, and one that is about to fire must not seem idle on the way.
@@ -90,14 +110,22 @@ unsigned timers::run(std::int64_t now) noexcept {
       std::lock_guard hold(lock);
       t = root;
       if (!t || t->when > now) break;
+      if (n == 0) running.fetch_add(1, seq_cst);  // [timers.running] before next_when says that there is nothing
       remove_locked(t, timer_node::state::firing);
       add_own(fired, std::uint64_t{1});
     }
     t->fire(t);
+    ++n;
+    if (t->period > 0) {
+      // Behind the periods that were missed, as in Go. Whoever sleeps until the earliest looks again after this.
+      t->when += t->period * ((now - t->when) / t->period + 1);
+      add(t);
+      continue;
+    }
     t->now.store(timer_node::state::idle,
                  release);  // [timer.now] release: its function is over; the node is not ours now
-    ++n;
   }
+  if (n != 0) running.fetch_sub(1, seq_cst);  // [timers.running] release: what they made runnable is on a queue
   return n;
 }
 
@@ -112,7 +140,7 @@ bool remove_timer(timer_node* t) noexcept {
     timers* home = t->home.load(acquire);                               // [timer.home] acquire: which lock
     {
       std::lock_guard hold(home->lock);
-      if (t->now.load(relaxed) == timer_node::state::armed) {
+      if (t->now.load(relaxed) == timer_node::state::armed && t->home.load(relaxed) == home) {
         home->remove_locked(t, timer_node::state::idle);
         return true;
       }

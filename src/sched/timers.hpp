@@ -14,7 +14,8 @@ namespace urge {
 struct timers;
 
 struct timer_node {
-  std::int64_t when = 0;  // monotonic ns
+  std::int64_t when = 0;    // monotonic ns
+  std::int64_t period = 0;  // ns; above 0: it is armed again when it has fired
   void (*fire)(timer_node*) noexcept = nullptr;
   atomic<timers*> home{nullptr};  // the heap it is in or was in last; written under that heap's lock
   enum class state : std::uint32_t { idle, armed, firing };
@@ -27,9 +28,11 @@ struct timer_node {
 struct timers {
   raw_lock lock;
   timer_node* root = nullptr;                   // lock
+  timers* heir = nullptr;                       // lock; its P is gone: what comes here goes there
   atomic<std::int64_t> next_when{INT64_MAX};    // written under lock; read by anyone, as a hint
   atomic<std::uint64_t> next_tick{UINT64_MAX};  // the same moment on the tick counter, for the cheap look in the loop
   atomic<std::uint64_t> fired{0};               // written under lock
+  atomic<std::uint32_t> running{0};             // threads in the middle of `run` that have taken something out
 
   // True: it is the earliest now, so whoever sleeps until the earliest must be told.
   bool add(timer_node*) noexcept;
@@ -39,6 +42,8 @@ struct timers {
   // lock is held:
   void remove_locked(timer_node*, timer_node::state then) noexcept;
   void set_next_locked() noexcept;
+  // Hands all that is in it, and all that comes, to another that has no heir. Context: the world stands still.
+  void move_to(timers& other) noexcept;
   // Empties the heap without firing anything. Context: the end of a run.
   void clear() noexcept;
 };

@@ -36,7 +36,7 @@ void take_off(waiter& w) noexcept {
   }
 }
 
-constexpr std::uint64_t claimed = 1, kill_keeps_off = 2;
+constexpr std::uint64_t claimed = wait_claimed, kill_keeps_off = 2;
 
 bool claim(G* g, std::uint64_t number) noexcept {
   std::uint64_t now = g->wait_word.load(relaxed);
@@ -127,13 +127,14 @@ waiter* wait_any(G* g, waiter* nodes, std::uint32_t n, wait_reason why, void (*u
     unwind_if_doomed(g);
     add_own(g->locks, 1u);              // it is unwinding: its destructors wait as they would
     std::atomic_signal_fence(seq_cst);  // as in enter
+    settle_here(g);
   }
   return r.winner;
 }
 
 void end_wait(G* g) noexcept {
   const std::uint64_t word = g->wait_word.load(seq_cst);  // [wait.word] seq_cst: after doomed
-  if (!(word & (claimed | kill_keeps_off)) && word != 0 && claim(g, word)) ready(g);
+  if (!(word & (claimed | kill_keeps_off)) && claim(g, word)) ready(g);
 }
 
 bool wait(G* g, wait_list& l, waiter& w, wait_reason why, std::int64_t deadline_ns, bool in_front) {

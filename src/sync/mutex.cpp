@@ -44,7 +44,8 @@ bool forget_earlier_run_locked(mutex_core& m) noexcept {
 
 // Spinning pays only while the owner is at work on another P, and this P has nothing else to do.
 bool worth_spinning(const G* g, const G* owner) noexcept {
-  return sched.procs > 1 && owner != g && owner->status.load(relaxed) == g_status::running && !work_waits_for(*g->m->p);
+  return sched.procs.load(relaxed) > 1 && owner != g && owner->status.load(relaxed) == g_status::running &&
+         !work_waits_for(*g->m->p);
 }
 
 // True: locked.

@@ -64,6 +64,25 @@ TEST_F(RunCommand, ThoseThatEndDoSoAmongEndlessOnes) {
   EXPECT_EQ(tasks.at("sieve.so").at("state"), "finished");
 }
 
+TEST_F(RunCommand, ATaskWithChecksAtItsEntriesGivesWayWithoutASignal) {
+  URGE_TEST_NEEDS_ASYNC();  // under a sanitizer it is compiled without
+  const std::string program = test_tasks_dir + "/checked.so";
+  const auto r = run_tasks(
+      json::array({{{"name", "endless"}, {"task", program}, {"args", {"0"}}},
+                   {{"name", "another"}, {"task", program}, {"args", {"0"}}},
+                   {{"name", "short"}, {"task", program}, {"args", {"30"}}}}),
+      {"--for", "2s", "--procs", "1", "--quantum", "1ms", "--preempt", "cooperative", "--json", "result.json"});
+  EXPECT_EQ(r.status, 0) << r.err;
+  EXPECT_NE(r.out.find("checked: 832040"), std::string::npos) << r.out;
+  const auto tasks = by_name(result());
+  EXPECT_EQ(tasks.at("short").at("state"), "finished");
+  for (const char* name : {"endless", "another"}) {
+    EXPECT_EQ(tasks.at(name).at("state"), "running");
+    EXPECT_GE(tasks.at(name).at("preempts_by_tier").at("cooperative"), 1);
+    EXPECT_EQ(tasks.at(name).at("preempts_by_tier").at("async"), 0);
+  }
+}
+
 TEST_F(RunCommand, EachTaskHasItsArguments) {
   const std::string script = write("arguments.lua", "print(arg[0], #arg, arg[1], arg[2], ...)\n");
   const auto r = run_tasks(json::array({{{"task", script}, {"args", {"a b", ""}}},

@@ -133,25 +133,25 @@ std::uint64_t rounding(int who) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Arithmetic, Stepper,
-                         testing::Values(body{"RedZone", red_zone<60>}, body{"GeneralRegisters", general},
-                                         body{"DirectionFlag", backwards}, body{"Avx2", avx2}, body{"Avx512", avx512},
-                                         body{"X87", x87}, body{"RoundingMode", rounding}),
+                         in_each_mode(body{"RedZone", red_zone<60>}, body{"GeneralRegisters", general},
+                                      body{"DirectionFlag", backwards}, body{"Avx2", avx2}, body{"Avx512", avx512},
+                                      body{"X87", x87}, body{"RoundingMode", rounding}),
                          name_body());
 
 class StepperItself : public Stepper {};
-INSTANTIATE_TEST_SUITE_P(Bodies, StepperItself, testing::Values(body{"Leaf", red_zone<60>}), name_body());
+INSTANTIATE_TEST_SUITE_P(Bodies, StepperItself, in_each_mode(body{"Leaf", red_zone<60>}), name_body());
 
-std::uint64_t instructions_of(std::uint64_t (*run)(int)) {
+std::uint64_t instructions_of(preempt_mode mode, std::uint64_t (*run)(int)) {
   counts c;
-  with_stepper(body{"", run}, [&](auto step) { c = step(plan{}); });
+  with_stepper(body{"", run}, mode, [&](auto step) { c = step(plan{.times = 1}); });
   EXPECT_EQ(c.stops, c.instructions);
   return c.instructions;
 }
 
 TEST_P(StepperItself, SeesEachInstruction) {
   // What surrounds a body is the same for both, but for the two that put the arguments in place and the call.
-  const std::uint64_t ten = instructions_of(red_zone<10>), sixty = instructions_of(red_zone<60>);
-  const std::uint64_t none = instructions_of(nothing);
+  const std::uint64_t ten = instructions_of(mode(), red_zone<10>), sixty = instructions_of(mode(), red_zone<60>);
+  const std::uint64_t none = instructions_of(mode(), nothing);
   EXPECT_EQ(sixty - ten, leaf_instructions(60) - leaf_instructions(10));
   EXPECT_GE(ten - none, leaf_instructions(10));
   EXPECT_LE(ten - none, leaf_instructions(10) + 8);

@@ -180,12 +180,12 @@ std::uint64_t map_of_strings(int who) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cpp, Stepper,
-                         testing::Values(body{"ThrowCatchRethrow", throw_catch},
-                                         body{"FunctionStatic", local_static, renew_static},
-                                         body{"CallOnce", call_once, renew_once},
-                                         body{"RecursiveMutex", recursive_lock}, body{"SharedMutex", shared_lock},
-                                         body{"ThreadLocal", thread_locals}, body{"Regex", regular_expression},
-                                         body{"RegexMatch", match_only}, body{"MapOfStrings", map_of_strings}),
+                         in_each_mode(body{"ThrowCatchRethrow", throw_catch, nullptr, 2},
+                                      body{"FunctionStatic", local_static, renew_static},
+                                      body{"CallOnce", call_once, renew_once}, body{"RecursiveMutex", recursive_lock},
+                                      body{"SharedMutex", shared_lock}, body{"ThreadLocal", thread_locals},
+                                      body{"Regex", regular_expression, nullptr, 5}, body{"RegexMatch", match_only},
+                                      body{"MapOfStrings", map_of_strings}),
                          name_body());
 
 }  // namespace

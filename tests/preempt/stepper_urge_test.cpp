@@ -287,16 +287,16 @@ std::uint64_t kernel_calls(int who) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Urge, Stepper,
-                         testing::Values(body{"Channel", buffered_channel}, body{"Rendezvous", rendezvous},
-                                         body{"Closed", closed_channel}, body{"Deadlines", deadlines_of_channels},
-                                         body{"Select", select_cases}, body{"Go", start_and_join},
-                                         body{"JoinThrows", throw_to_joiner}, body{"ThisG", about_itself},
-                                         body{"Guard", guards}, body{"Mutex", lock_mutex},
-                                         body{"RecursiveMutexOfUrge", lock_recursive}, body{"TimedMutex", lock_timed},
-                                         body{"SharedMutexOfUrge", lock_shared}, body{"TryLock", try_locks},
-                                         body{"Condition", condition}, body{"Semaphore", semaphores},
-                                         body{"LatchBarrierOnce", latches_and_barriers}, body{"Timers", timers},
-                                         body{"Blocking", kernel_calls}),
+                         in_each_mode(body{"Channel", buffered_channel}, body{"Rendezvous", rendezvous},
+                                      body{"Closed", closed_channel}, body{"Deadlines", deadlines_of_channels},
+                                      body{"Select", select_cases}, body{"Go", start_and_join, nullptr, 2},
+                                      body{"JoinThrows", throw_to_joiner, nullptr, 2}, body{"ThisG", about_itself},
+                                      body{"Guard", guards}, body{"Mutex", lock_mutex},
+                                      body{"RecursiveMutexOfUrge", lock_recursive}, body{"TimedMutex", lock_timed},
+                                      body{"SharedMutexOfUrge", lock_shared}, body{"TryLock", try_locks},
+                                      body{"Condition", condition}, body{"Semaphore", semaphores},
+                                      body{"LatchBarrierOnce", latches_and_barriers}, body{"Timers", timers},
+                                      body{"Blocking", kernel_calls}),
                          name_body());
 
 }  // namespace

@@ -36,12 +36,12 @@ storm_result storm(const options& how, int gs, std::uint64_t preemptions, Body b
               rounds.fetch_add(1, std::memory_order_relaxed);
             }
           }));
-        while (snapshot().preempts_async < preemptions) this_g::sleep_for(5ms);
+        while (snapshot().preempts_by_signal() < preemptions) this_g::sleep_for(5ms);
         stop = true;
         for (auto& g : all) g.join();
       },
       how);
-  return {rounds.load(), wrong.load(), snapshot().preempts_async};
+  return {rounds.load(), wrong.load(), snapshot().preempts_by_signal()};
 }
 
 inline void expect_right(const storm_result& r, std::uint64_t preemptions) {
@@ -51,7 +51,10 @@ inline void expect_right(const storm_result& r, std::uint64_t preemptions) {
 }
 
 inline std::vector<setting> storm_settings() {
-  return {{1, preempt_mode::async, 50us}, {2, preempt_mode::async, 50us}, {8, preempt_mode::async, 100us}};
+  return {{1, preempt_mode::async, 50us},
+          {2, preempt_mode::async, 50us},
+          {8, preempt_mode::async, 100us},
+          {2, preempt_mode::kernel_thread, 50us}};
 }
 
 // A suite that is repeated for 1, 2 and 8 Ps.

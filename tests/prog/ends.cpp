@@ -107,6 +107,22 @@ const program no_threads("thread_limit_exceeded", [] {
   return 0;
 });
 
+const program no_threads_to_lock("locked_threads_exhausted", [] {
+  options o;
+  o.procs = 1, o.max_threads = 4;
+  run(
+      [] {
+        for (int i = 0; i < 20; ++i)
+          spawn([] {
+            this_g::lock_os_thread();
+            this_g::sleep_for(1h);
+          }).done();
+        this_g::sleep_for(1h);
+      },
+      o);
+  return 0;
+});
+
 // Gs that signals have stopped inside printf and malloc are left behind; the process must be able to use both.
 const program usable("usable_after_abandoning", [] {
   for (int i = 0; i < 5; ++i) {

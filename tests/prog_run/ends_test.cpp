@@ -60,6 +60,12 @@ TEST(Ends, BeyondTheThreadLimitTheMessageNamesIt) {
   EXPECT_TRUE(says(r.err, "[syscall]")) << "every G is shown: " << r.err;
 }
 
+TEST(Ends, LockedGsBeyondTheThreadLimitAreThreadExhaustion) {
+  const auto r = program("locked_threads_exhausted");
+  EXPECT_EQ(r.signal, SIGABRT) << r.out;
+  EXPECT_TRUE(says(r.err, "thread exhaustion") && says(r.err, "max_threads")) << r.err;
+}
+
 TEST(Ends, PrintfAndMallocWorkAfterGsWereLeftInsideThem) {
   URGE_TEST_NEEDS_ASYNC();  // beside hogs
   for (int i = 0; i < 3; ++i) {

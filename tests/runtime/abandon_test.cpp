@@ -6,6 +6,7 @@
 #include <urge/io.hpp>
 #include <urge/preempt.hpp>
 #include <urge/runtime.hpp>
+#include <urge/sync.hpp>
 #include <urge/time.hpp>
 
 #include <fcntl.h>
@@ -120,6 +121,34 @@ TEST_P(Abandon, HogsThatOnlyASignalStops) {
         how());
   }
   EXPECT_EQ(run([] { return spawn([] { return 1; }).join(); }, how()), 1);
+}
+
+// Each holds the lock of stdout nearly all the time, or waits for it: who ends inside printf would lock it for good.
+TEST_P(Abandon, FiftyInsidePrintfLeaveItUsable) {
+  if (!async()) GTEST_SKIP() << "nothing else stops such a G";
+  std::fflush(stdout);
+  const int before = ::dup(STDOUT_FILENO), nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  ASSERT_GE(::dup2(nowhere, STDOUT_FILENO), 0);
+  int printed = -1;
+  for (int round = 0; round < 3; ++round) {
+    run(
+        [] {
+          std::atomic<int>& begun = *new std::atomic<int>(0);  // some are still there when this G has ended
+          for (int i = 0; i < 50; ++i)
+            go([&begun] {
+              ++begun;
+              for (double d = 1;; d += 0.1) std::printf("%g %s %d\n", d, "text", 7);
+            });
+          while (begun < 50) this_g::sleep_for(100us);
+        },
+        how());
+    printed = std::printf("after them");
+  }
+  std::fflush(stdout);
+  ::dup2(before, STDOUT_FILENO);
+  ::close(before), ::close(nowhere);
+  EXPECT_EQ(printed, 10);
+  EXPECT_EQ(snapshot().abandoned_inside, 0u);
 }
 
 TEST_P(Abandon, ThousandsThatNeverStarted) {
@@ -254,6 +283,46 @@ TEST_F(AbandonManyTimes, LeaksNoMemoryWhenAllGsEnd) {
   for (int i = 0; i < 100; ++i) one();
   // mallinfo2 sees the main arena only, and caches move: a leak of one task per G would be over a megabyte.
   EXPECT_LT(mallinfo2().uordblks, before + 200'000);
+}
+
+// They end on a thread of their own, when all queues are over: their descriptors go to the free list once, and none of
+// the others may take hold of them there.
+TEST_F(AbandonManyTimes, DescriptorsOfThoseThatAreLetOutAreHandedOutOnce) {
+  URGE_TEST_NEEDS_ASYNC();
+  options how;
+  how.procs = 2, how.quantum = 50us;
+  for (int round = 0; round < 100; ++round) {
+    run(
+        [] {
+          for (int i = 0; i < 6; ++i)
+            go([i] {
+              // Half of them end soon, perhaps as they are let out.
+              for (int k = 0; i % 2 || k < 20'000; ++k) {
+                void* p = std::malloc(500);
+                asm volatile("" ::"r"(p));
+                std::free(p);
+              }
+            });
+          while (snapshot().preempts_async < 8) this_g::sleep_for(20us);
+        },
+        how);
+    constexpr std::ptrdiff_t gs = 40;
+    const int sum = run(
+        [] {
+          latch all_begun(gs);
+          std::vector<join_handle<int>> all;
+          for (int i = 0; i < gs; ++i)
+            all.push_back(spawn([&all_begun, i] {
+              all_begun.arrive_and_wait();
+              return i;
+            }));
+          int total = 0;
+          for (auto& h : all) total += h.join();
+          return total;
+        },
+        how);
+    ASSERT_EQ(sum, gs * (gs - 1) / 2);
+  }
 }
 
 }  // namespace

@@ -275,7 +275,7 @@ TEST_P(Blocking, ItIsNotPreemptedInside) {
           });
         });
         while (!spinner.done()) this_g::yield();
-        EXPECT_EQ(spinner.info().preempts_async, 0u);
+        EXPECT_EQ(spinner.info().preempts_by_signal(), 0u);
       },
       how());
 }

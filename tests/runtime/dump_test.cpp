@@ -124,7 +124,7 @@ TEST_P(Dump, ShowsWhereASignalStoppedAG) {
         auto hog = spawn({.name = "hog"}, [] {
           for (;;) asm volatile("");
         });
-        while (hog.info().preempts_async == 0) this_g::yield();
+        while (hog.info().preempts_by_signal() == 0) this_g::yield();
         const preempt_guard hold;
         const std::string part = part_of(dumped(), "hog");
         EXPECT_TRUE(says(part, "[runnable]")) << part;

@@ -15,6 +15,7 @@
 #include <functional>
 #include <thread>
 
+#include "sched/sched.hpp"
 #include "support/runtime_fixture.hpp"
 
 namespace urge::test {
@@ -280,7 +281,7 @@ TEST_P(Kill, FromAThread) {
 TEST_P(Kill, ManyAtTheMomentsTheyAreWoken) {
   const int rounds = scaled(300);
   run(
-      [rounds] {
+      [] {
         for (int i = 0; i < rounds; ++i) {
           chan<int> c;
           binary_semaphore s(0);
@@ -305,6 +306,62 @@ TEST_P(Kill, ManyAtTheMomentsTheyAreWoken) {
         }
       },
       how());
+}
+
+// Their descriptors still say what they waited for. A kill of a G that has one of them may not end that wait.
+TEST_P(Kill, OfAGWhoseDescriptorWasLeftInAWait) {
+  constexpr int n = 20;
+  run(
+      [] {
+        for (int i = 0; i < n; ++i) (void)spawn_to_wait([] { this_g::sleep_for(1h); });
+      },
+      how());
+  const bool by_signal = async();
+  std::atomic<int> destroyed{0};
+  run(
+      [&] {
+        for (int i = 0; i < n; ++i) {
+          std::atomic<bool> begun{false};
+          auto h = spawn([&] {
+            const counts c{destroyed};
+            begun = true;
+            while (by_signal) asm volatile("");
+            for (;;) this_g::yield();
+          });
+          while (!begun) this_g::yield();
+          EXPECT_TRUE(h.kill());
+          EXPECT_THROW(h.join(), killed);
+        }
+      },
+      how());
+  EXPECT_EQ(destroyed, by_signal ? 0 : n);
+  EXPECT_EQ(snapshot().kept_back, by_signal ? n : 0u);
+}
+
+// Slices are counted from 1 in each run: the one that a kill has ended is none of the next run's.
+using KillOfARunningG = Plain;
+TEST_F(KillOfARunningG, EndsNoSliceOfTheNextRun) {
+  URGE_TEST_NEEDS_ASYNC();
+  options how;
+  how.procs = 1, how.quantum = 10s;
+  run(
+      [] {
+        std::atomic<bool> begun{false};
+        auto h = spawn([&] {
+          begun = true;
+          for (;;) asm volatile("");
+        });
+        // Not by a G: that would wait for the only P.
+        std::thread killer([&] {
+          while (!begun) std::this_thread::yield();
+          EXPECT_TRUE(h.kill());
+        });
+        blocking([&] { killer.join(); });
+        EXPECT_THROW(h.join(), killed);
+      },
+      how);
+  EXPECT_NE(all_ps[0].stop_slice.load(), 0u) << "it was not killed while it ran";
+  run([] { EXPECT_EQ(all_ps[0].stop_slice.load(), 0u); }, how);
 }
 
 }  // namespace

@@ -129,14 +129,21 @@ TEST_F(OptionsInARun, ModeCooperativePreemptsAtYieldPointsOnly) {
   EXPECT_EQ(s.preempts_async + s.preempt_signals, 0u);
 }
 
-TEST_F(OptionsInARun, KernelThreadModeIsRefusedByName) {
+TEST_F(OptionsInARun, InKernelThreadModeAGKeepsItsThreadAndTakesNoIdentity) {
+  URGE_TEST_NEEDS_ASYNC();
   options o;
-  o.preempt = preempt_mode::kernel_thread;
-  try {
-    run([] {}, o);
-  } catch (const std::invalid_argument& e) {
-    EXPECT_NE(std::string(e.what()).find("kernel_thread"), std::string::npos);
-  }
+  o.procs = 1, o.quantum = 1ms, o.preempt = preempt_mode::kernel_thread;
+  run(
+      [] {
+        go([] {
+          for (;;) asm volatile("");
+        });
+        while (snapshot().preempts_kernel_thread < 5) this_g::yield();
+      },
+      o);
+  const stats s = snapshot();
+  EXPECT_GE(s.preempts_kernel_thread, 5u);
+  EXPECT_EQ(s.preempts_async + s.promoted, 0u);
 }
 
 }  // namespace

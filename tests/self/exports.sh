@@ -17,7 +17,10 @@ found=$( (echo "$exported"; symbols --defined-only --extern-only "$static") | gr
 found=$(echo "$exported" | grep -F fcontext || true)
 [ -z "$found" ] || fail "Boost.Context is exported:" "$found"
 
-interposed='sigaction|signal|sigprocmask|pthread_sigmask'
+interposed='sigaction|signal|sigprocmask|pthread_sigmask|sigaltstack'
+interposed="$interposed|raise|pthread_(kill|sigqueue|[gs]etaffinity_np|getschedparam|getcpuclockid|getattr_np|exit)"
+interposed="$interposed|set(res|re|e)?[ug]id|setgroups|initgroups|_Fork|f?execve|execv(p|pe|eat)?|execl(e|p)?"
+interposed="$interposed|(_|sig)?longjmp|__longjmp_chk"
 interposed="$interposed|pthread_mutex_(lock|trylock|timedlock|clocklock|unlock)|f(un|try)?lockfile"
 interposed="$interposed|pthread_rwlock_((try|timed|clock)?(rd|wr)lock|unlock)"
 # Templates of the standard library that the compiler puts in as weak copies are everybody's.

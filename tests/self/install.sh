@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Installs the build tree into an empty directory and builds tests/prog/outside against it, as a user would: by
 # find_package (default, shared, static), with the static library as default, with hidden names, and by pkg-config.
-# Each program runs a G that only preemption can stop, and must print its line.
+# Each program runs a G that only preemption can stop, and must print its line; those named checked_ have it stop at the
+# function entries of urge_prologue_checks.
 # Usage: install.sh CMAKE CXX BUILD_DIR SOURCE_DIR WORK_DIR
 set -eu
 cmake=$1 cxx=$2 build=$3 source=$4 work=$5
@@ -41,13 +42,14 @@ must_use() {  # shared|static PROGRAM
 }
 
 project default -DCMAKE_CXX_VISIBILITY_PRESET=hidden -DCMAKE_VISIBILITY_INLINES_HIDDEN=ON
-for kind in urge shared static; do expect "$work/default/outside_$kind"; done
+for kind in urge shared static; do expect "$work/default/outside_$kind" && expect "$work/default/checked_$kind"; done
 must_use shared "$work/default/outside_urge"
 must_use shared "$work/default/outside_shared"
 must_use static "$work/default/outside_static"
 
 project static -DURGE_USE_STATIC=ON
 expect "$work/static/outside_urge"
+expect "$work/static/checked_urge"
 must_use static "$work/static/outside_urge"
 
 PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name urge.pc)")

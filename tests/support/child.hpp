@@ -36,7 +36,8 @@ class child {
 
   pid_t id() const noexcept { return pid_; }
   void send(int signal);
-  bool ended() const;  // does not collect
+  bool ended() const;                                               // does not collect
+  const std::string& output() const noexcept { return seen_.out; }  // of what was collected so far
   // Collects until stdout (stderr) holds the text. False: it has ended, or its time was up, before.
   bool wait_for_output(const std::string& text) { return wait_for(seen_.out, text); }
   bool wait_for_errors(const std::string& text) { return wait_for(seen_.err, text); }

@@ -120,7 +120,8 @@ struct setting {
 inline std::string name_of(const setting& s) {
   const char* mode = s.preempt == preempt_mode::off           ? "Off"
                      : s.preempt == preempt_mode::cooperative ? "Cooperative"
-                                                              : "Async";
+                     : s.preempt == preempt_mode::async       ? "Async"
+                                                              : "KernelThread";
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(s.quantum).count();
   return "Procs" + std::to_string(s.procs) + mode + std::to_string(us) + "us";
 }
@@ -140,6 +141,7 @@ inline std::vector<setting> settings(std::vector<unsigned> procs = {1, 2, 4}) {
     } else {
       all.push_back({n, preempt_mode::async, 10ms});
       all.push_back({n, preempt_mode::async, 50us});
+      if (n == 2) all.push_back({n, preempt_mode::kernel_thread, 50us});
     }
   }
   return all;
@@ -150,6 +152,7 @@ inline std::vector<setting> async_settings(std::vector<unsigned> procs = {1, 2, 
   for (const unsigned n : procs) {
     all.push_back({n, preempt_mode::async, 10ms});
     all.push_back({n, preempt_mode::async, 50us});
+    if (n != 4) all.push_back({n, preempt_mode::kernel_thread, 100us});
   }
   return all;
 }
@@ -178,7 +181,8 @@ class WithSetting : public ::testing::TestWithParam<setting> {
   void TearDown() override { before_.check(); }
   options how() const { return GetParam().to_options(); }
   bool preempts() const { return GetParam().preempt != preempt_mode::off; }
-  bool async() const { return GetParam().preempt == preempt_mode::async && !sanitized; }
+  // Is a G stopped that calls nothing?
+  bool async() const { return GetParam().preempt >= preempt_mode::async && !sanitized; }
 
  private:
   warm first_;

@@ -16,11 +16,34 @@ struct Retake : testing::Test {
 };
 
 TEST_F(Retake, LeavesAPAloneBeforeTheEndOfTheSliceAndLooksAgainThen) {
-  for (const std::int64_t now : {start, start + 1, start + slice - 1}) {
+  for (const std::int64_t now : {start, start + 1, start + first_look - 1}) {
+    const decision d = at(now);
+    EXPECT_EQ(d.what, verdict::leave);
+    EXPECT_EQ(d.look_again, start + first_look);
+  }
+  EXPECT_EQ(at(start + first_look).what, verdict::look);
+  for (const std::int64_t now : {start + first_look + 1, start + slice - 1}) {
     const decision d = at(now);
     EXPECT_EQ(d.what, verdict::leave);
     EXPECT_EQ(d.look_again, start + slice);
   }
+}
+
+TEST_F(Retake, LooksOnceWhetherTheThreadSleepsIfSomebodyWaits) {
+  v.work_waits = false;
+  EXPECT_EQ(at(start + first_look).what, verdict::leave);
+  v.work_waits = true;
+  const decision d = at(start + 2 * first_look);
+  EXPECT_EQ(d.what, verdict::look);
+  EXPECT_EQ(d.look_again, start + slice);
+  EXPECT_EQ(at(start + 3 * first_look).what, verdict::leave);
+  EXPECT_EQ(at(start + slice).what, verdict::ask);
+}
+
+TEST_F(Retake, AShortSliceEndsBeforeAnybodyLooks) {
+  v.slice_length = first_look;
+  EXPECT_EQ(at(start).look_again, start + first_look);
+  EXPECT_EQ(at(start + first_look).what, verdict::ask);
 }
 
 TEST_F(Retake, AsksAtTheEndOfTheSlice) {
@@ -52,10 +75,21 @@ TEST_F(Retake, ARenewedSliceEndsForWhoComesLater) {
   v.work_waits = false;
   at(start + slice);
   v.work_waits = true;
-  EXPECT_EQ(at(start + slice + 1).what, verdict::leave);
+  EXPECT_EQ(at(start + slice + 1).what, verdict::look);
+  EXPECT_EQ(at(start + slice + 2).what, verdict::leave);
   const decision d = at(start + 2 * slice);
   EXPECT_EQ(d.what, verdict::ask);
   EXPECT_EQ(d.slice_end, start + 2 * slice);
+}
+
+TEST_F(Retake, ASliceThatSomebodyWantsToEndNowDoes) {
+  v.work_waits = false;
+  at(start + slice);  // it was let run on
+  v.ends_now = true;
+  const decision d = at(start + slice + 5 * us);
+  EXPECT_EQ(d.what, verdict::ask);
+  EXPECT_EQ(d.slice_end, start + slice + 5 * us);
+  EXPECT_EQ(at(d.look_again).what, verdict::ask_again);
 }
 
 TEST_F(Retake, RepeatsARefusedRequestAfter50UsDoublingToOneMs) {
@@ -80,7 +114,7 @@ TEST_F(Retake, RequestDiesWithItsSlice) {
   v.schedtick = 8, v.slice_start = start + slice + 60 * us;
   const decision d = at(start + slice + 70 * us);
   EXPECT_EQ(d.what, verdict::leave);
-  EXPECT_EQ(d.look_again, v.slice_start + slice);
+  EXPECT_EQ(d.look_again, v.slice_start + first_look);
   EXPECT_EQ(at(v.slice_start + slice).what, verdict::ask) << "and the next one has its own, with pauses from the first";
   EXPECT_EQ(at(v.slice_start + slice + 50 * us).what, verdict::ask_again);
 }

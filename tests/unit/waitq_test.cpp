@@ -11,13 +11,19 @@
 namespace urge {
 namespace {
 
+// As in a wait that nobody has claimed.
+void put_in_wait(G& g, wait_record& r) {
+  r.g = &g;
+  g.wait_word = r.number;
+}
+
 struct WaitQueue : testing::Test {
   wait_list list, other;
   waiter a, b, c, d;
   G ga, gb, gc, gd;
   wait_record ra, rb, rc, rd;
   void SetUp() override {
-    ra.g = &ga, rb.g = &gb, rc.g = &gc, rd.g = &gd;
+    put_in_wait(ga, ra), put_in_wait(gb, rb), put_in_wait(gc, rc), put_in_wait(gd, rd);
     a.record = &ra, b.record = &rb, c.record = &rc, d.record = &rd;
   }
 };
@@ -72,7 +78,8 @@ TEST_F(WaitQueue, ForgetTakesEveryNodeOffItsList) {
   waiter nodes[2];
   G g;
   wait_record r;
-  r.g = &g, r.nodes = nodes, r.n = 2;
+  put_in_wait(g, r);
+  r.nodes = nodes, r.n = 2;
   for (waiter& w : nodes) w.record = &r;
   push_back(list, a), push_back(list, nodes[0]), push_back(list, b);
   push_back(other, nodes[1]);
@@ -100,7 +107,7 @@ TEST_F(WaitQueue, OneOfManyPoppersClaimsARecord) {
   std::vector<wait_record> records(n);
   const auto gs = std::make_unique<G[]>(n);
   for (std::size_t i = 0; i < n; ++i) {
-    records[i].g = &gs[i];
+    put_in_wait(gs[i], records[i]);
     first[i].record = second[i].record = &records[i];
     push_back(list, first[i]), push_back(other, second[i]);
   }

@@ -55,7 +55,11 @@ inline constexpr std::size_t max_select_cases = 64;
 // The index of the case that ran; select_none: none was ready, and `wait` is false. Throws closed for a send.
 std::size_t select(select_case*, std::size_t n, bool wait);
 
-chan_core* make_timer_channel(time_point when);
+// A channel that gets the time at `when`, and then each `period_ns` if that is above 0; no_deadline: in a lifetime.
+chan_core* make_timer_channel(time_point when, std::int64_t period_ns, const char* function);
+// True: it was pending. What it has sent and nobody received is gone, unless `keep`.
+bool stop_timer(chan_core&, bool keep, const char* function);
+bool reset_timer(chan_core&, time_point when, std::int64_t period_ns, const char* function);
 
 // How a T travels.
 template <class T>

@@ -22,14 +22,17 @@ struct go_options;
 
 // What is known of one G; see join_handle::info.
 struct g_info {
-  std::uint64_t preempts_cooperative = 0;  // gave way at a yield point after its slice
-  std::uint64_t preempts_async = 0;        // was stopped by signal
-  std::uint64_t promotions = 0;            // times that it took a thread identity along
-  std::int64_t max_wait_ns = 0;            // the longest that it was runnable without running
-  bool running = false;                    // on a P at this moment
-  int fault = 0;                           // the signal that ended it, see options.contain_faults; 0: none
-  std::uintptr_t fault_address = 0;        // what it was about, if SIGSEGV or SIGBUS
-  bool stack_overflow = false;             // it ran onto its guard
+  std::uint64_t preempts_cooperative = 0;    // gave way at a yield point after its slice
+  std::uint64_t preempts_async = 0;          // was stopped by signal
+  std::uint64_t preempts_kernel_thread = 0;  // likewise, and kept its thread
+  std::uint64_t preempts_by_signal() const noexcept { return preempts_async + preempts_kernel_thread; }
+  std::uint64_t preempts() const noexcept { return preempts_cooperative + preempts_by_signal(); }
+  std::uint64_t promotions = 0;      // times that it took a thread identity along
+  std::int64_t max_wait_ns = 0;      // the longest that it was runnable without running
+  bool running = false;              // on a P at this moment
+  int fault = 0;                     // the signal that ended it, see options.contain_faults; 0: none
+  std::uintptr_t fault_address = 0;  // what it was about, if SIGSEGV or SIGBUS
+  bool stack_overflow = false;       // it ran onto its guard
 };
 
 namespace detail {

@@ -122,6 +122,30 @@ urge_async_preempt:
         .cfi_adjust_cfa_offset -8
         ret     $128
         .cfi_endproc
-urge_async_preempt_end:
         .size   urge_async_preempt, .-urge_async_preempt
+
+// What a function returns to whose return address was exchanged (arch::return_by_trampoline): the G is stopped where it
+// would have gone on, which is in its G::returns_to. Every register may hold what is returned, and the flags are kept.
+        .globl  urge_stop_at_return
+        .hidden urge_stop_at_return
+        .type   urge_stop_at_return, @function
+        .p2align 4
+        .cfi_startproc
+        .cfi_undefined %rip
+        nop                                     // an unwinder looks for what lies before the return address
+urge_stop_at_return:
+        leaq    -16(%rsp), %rsp
+        pushq   %rax
+        movq    urge_tls@gottpoff(%rip), %rax
+        movq    $1, %fs:16(%rax)                // tls_words::has_returned
+        movq    %fs:(%rax), %rax                // tls_words::g
+        movq    120(%rax), %rax                 // G::returns_to
+        movq    %rax, 16(%rsp)                  // where the return address was
+        popq    %rax
+        leaq    -112(%rsp), %rsp
+        pushq   120(%rsp)
+        jmp     urge_async_preempt
+        .cfi_endproc
+        .size   urge_stop_at_return, .-urge_stop_at_return
+urge_async_preempt_end:
         .section .note.GNU-stack, "", @progbits

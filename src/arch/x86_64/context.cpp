@@ -7,6 +7,8 @@
 #include <sys/auxv.h>
 #include <ucontext.h>
 
+#include <utility>
+
 #include "arch/arch.hpp"
 #include "base/os.hpp"
 
@@ -27,6 +29,7 @@ extern std::uint64_t urge_xstate_bytes;
 std::uint64_t urge_xstate_bytes = 0;
 extern std::uint32_t urge_xstate_mask;
 std::uint32_t urge_xstate_mask = 0;
+void urge_stop_at_return();
 }
 
 void init() noexcept {
@@ -45,6 +48,16 @@ void init() noexcept {
   }
   state_bytes = (bytes + 63) / 64 * 64;
   urge_xstate_bytes = state_bytes;
+}
+
+void return_by_trampoline(std::uintptr_t* slot, std::uintptr_t& returns_to) noexcept {
+  returns_to = std::exchange(*slot, reinterpret_cast<std::uintptr_t>(&urge_stop_at_return));
+}
+void return_as_before(std::uintptr_t* slot, std::uintptr_t returns_to) noexcept {
+  if (returns_by_trampoline(slot)) *slot = returns_to;
+}
+bool returns_by_trampoline(const std::uintptr_t* slot) noexcept {
+  return *slot == reinterpret_cast<std::uintptr_t>(&urge_stop_at_return);
 }
 
 std::size_t extended_state_bytes() noexcept { return state_bytes; }

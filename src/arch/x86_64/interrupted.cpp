@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A signal's context on x86-64. Part of what the signal handler runs: no call leaves this file.
+#include <sys/syscall.h>
 #include <ucontext.h>
 
+#include <cerrno>
 #include <cstring>
 
 #include "arch/arch.hpp"
@@ -14,6 +16,7 @@ extern const char urge_async_preempt_end[];
 namespace urge::arch {
 
 namespace {
+constexpr std::uintptr_t page = 4096;
 const ucontext_t& of(const void* uc) noexcept { return *static_cast<const ucontext_t*>(uc); }
 }  // namespace
 
@@ -43,6 +46,50 @@ void redirect_for_good(void* uc, void (*to)(), char* stack_top) noexcept {
   regs[REG_RSP] = static_cast<greg_t>((reinterpret_cast<std::uintptr_t>(stack_top) & ~std::uintptr_t{15}) - 8);
   regs[REG_RIP] = reinterpret_cast<greg_t>(to);
   regs[REG_EFL] &= ~greg_t{0x500};  // direction, trap
+}
+
+bool interrupted_system_call(const void* uc) noexcept {
+  const auto* code = reinterpret_cast<const unsigned char*>(interrupted_pc(uc));
+  return code[0] == 0x0f && code[1] == 0x05;
+}
+
+bool system_call_was_interrupted(const void* uc) noexcept {
+  const std::uintptr_t pc = interrupted_pc(uc);
+  if (of(uc).uc_mcontext.gregs[REG_RAX] != -EINTR || pc % page < 2) return false;
+  const auto* code = reinterpret_cast<const unsigned char*>(pc);
+  return code[-2] == 0x0f && code[-1] == 0x05;
+}
+
+// The frame that the kernel made for it is still there, below the red zone, with the same registers in it.
+bool handler_has_returned(const void* uc, std::uintptr_t low) noexcept {
+  constexpr std::uintptr_t frame_bytes = 16 * 1024;  // with the extended state
+  const std::uintptr_t pc = interrupted_pc(uc), sp = interrupted_sp(uc), from = (sp - red_zone) & ~std::uintptr_t{7};
+  const std::uintptr_t end = from - low > frame_bytes ? from - frame_bytes : low;
+  static_assert(REG_RSP == REG_RAX + 2 && REG_RIP == REG_RAX + 3);
+  for (std::uintptr_t at = from - 4 * sizeof(std::uintptr_t); at >= end; at -= sizeof(std::uintptr_t)) {
+    const auto* word = reinterpret_cast<const std::uintptr_t*>(at);
+    if (word[3] == pc && word[2] == sp && word[0] == static_cast<std::uintptr_t>(-EINTR)) return true;
+  }
+  return false;
+}
+
+// The kernel keeps all registers but rax, rcx and r11; which call it was stood in rax. libc's functions put it there by
+// the instruction before.
+bool begin_call_anew(void* uc) noexcept {
+  auto& regs = static_cast<ucontext_t*>(uc)->uc_mcontext.gregs;
+  const std::uintptr_t pc = interrupted_pc(uc);
+  const auto* code = reinterpret_cast<const unsigned char*>(pc);
+  std::uint32_t call = 0;
+  if (pc % page >= 7 && code[-7] == 0xb8) {  // mov $call, %eax
+    __builtin_memcpy(&call, code - 6, sizeof call);
+  } else if (pc % page < 4 || code[-4] != 0x31 || code[-3] != 0xc0) {  // xor %eax, %eax
+    return false;
+  }
+  // pause ends with any signal; close has closed the file.
+  if (call == SYS_pause || call == SYS_close) return false;
+  regs[REG_RAX] = call;
+  regs[REG_RIP] -= 2;
+  return true;
 }
 
 bool in_trampoline(std::uintptr_t pc) noexcept {

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+// A G that a timer or a foreign thread wakes does not wait for the slices of those that fill the Ps; nor do these
+// starve under any number of such.
+#include <urge/chan.hpp>
+#include <urge/go.hpp>
+#include <urge/preempt.hpp>
+#include <urge/runtime.hpp>
+#include <urge/sync.hpp>
+#include <urge/time.hpp>
+
+#include <atomic>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+#include "support/runtime_fixture.hpp"
+
+namespace urge::test {
+namespace {
+
+// Slices that are longer than any test: whoever ends one here does it for a woken G.
+class Wakeup : public WithSetting {
+ protected:
+  void SetUp() override { URGE_TEST_NEEDS_ASYNC(); }
+  options endless() const {
+    options o = how();
+    o.quantum = 10s;
+    return o;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Settings, Wakeup,
+                         testing::Values(setting{1, preempt_mode::async}, setting{2, preempt_mode::async},
+                                         setting{4, preempt_mode::async}, setting{2, preempt_mode::kernel_thread}),
+                         name_setting());
+
+// Twice as many as Ps, that only a signal stops.
+class hogs {
+ public:
+  explicit hogs(unsigned procs) {
+    for (unsigned i = 0; i < 2 * procs; ++i)
+      all_.push_back(spawn([this] {
+        while (!stop_.load(std::memory_order_relaxed)) work_.fetch_add(1, std::memory_order_relaxed);
+      }));
+  }
+  ~hogs() {
+    stop_ = true;
+    for (auto& h : all_) h.join();
+  }
+  std::chrono::nanoseconds cpu_time() const {
+    std::chrono::nanoseconds sum{0};
+    for (const auto& h : all_) sum += h.cpu_time();
+    return sum;
+  }
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::atomic<std::uint64_t> work_{0};
+  std::vector<join_handle<void>> all_;
+};
+
+TEST_P(Wakeup, ASleeperDoesNotWaitForTheSlicesOfHogs) {
+  run(
+      [&] {
+        const hogs all(GetParam().procs);
+        for (int i = 0; i < 50; ++i) this_g::sleep_for(1ms);
+      },
+      endless());
+  EXPECT_GE(snapshot().wakeup_preempts, 40u);
+}
+
+TEST_P(Wakeup, NorDoesOneThatAForeignThreadWakes) {
+  chan<int> c(1), back(1);
+  std::thread other([&] {
+    for (int i = 0; i < 50; ++i) {
+      while (!c.try_send(i)) std::this_thread::yield();
+      while (!back.try_recv()) std::this_thread::yield();
+    }
+  });
+  run(
+      [&] {
+        const hogs all(GetParam().procs);
+        for (int i = 0; i < 50; ++i) {
+          EXPECT_EQ(c.recv(), i);
+          back.send(i);
+        }
+      },
+      endless());
+  other.join();
+}
+
+TEST_P(Wakeup, ATickerTicksBesideHogs) {
+  run(
+      [&] {
+        const hogs all(GetParam().procs);
+        ticker t(2ms);
+        for (int i = 0; i < 20; ++i) EXPECT_TRUE(t.c.recv());
+      },
+      endless());
+}
+
+TEST_P(Wakeup, WithoutItASleeperWaitsForTheEndOfASlice) {
+  options o = how();
+  o.quantum = 50ms, o.wakeup_preempt = false;
+  run(
+      [&] {
+        const hogs all(GetParam().procs);
+        for (int i = 0; i < 3; ++i) this_g::sleep_for(1ms);
+      },
+      o);
+  EXPECT_EQ(snapshot().wakeup_preempts, 0u);
+}
+
+// Each sleeps for next to nothing and works for as long as it may: as many as there are, the hogs get their half.
+std::pair<double, double> storm_of_wakeups(const options& o, unsigned procs) {
+  double woken_ns = 0, hogs_ns = 0;
+  run(
+      [&] {
+        std::atomic<bool> stop{false};
+        std::vector<join_handle<void>> sleepers;
+        for (unsigned i = 0; i < 20 * procs; ++i)
+          sleepers.push_back(spawn([&] {
+            while (!stop) {
+              this_g::sleep_for(20us);
+              const auto until = this_g::cpu_time() + 300us;
+              while (!stop && this_g::cpu_time() < until) {
+              }
+            }
+          }));
+        {
+          const hogs all(procs);
+          // Until both have had much more than what one may have in advance.
+          while (all.cpu_time() < procs * 150ms) this_g::sleep_for(5ms);
+          hogs_ns = static_cast<double>(all.cpu_time().count());
+          for (const auto& s : sleepers) woken_ns += static_cast<double>(s.cpu_time().count());
+          stop = true;
+        }
+        for (auto& s : sleepers) s.join();
+      },
+      o);
+  return {hogs_ns, woken_ns};
+}
+
+TEST_P(Wakeup, HogsKeepTheirHalfUnderAStormOfThem) {
+  options o = how();
+  o.quantum = 10ms;
+  const auto [hogs_ns, woken_ns] = storm_of_wakeups(o, GetParam().procs);
+  // A half, less what a coarse clock and one slice in advance may add.
+  EXPECT_GT(hogs_ns, 0.35 * (hogs_ns + woken_ns));
+}
+
+TEST_P(Wakeup, TheShareIsAnOption) {
+  options o = how();
+  o.wakeup_share = 101;
+  EXPECT_THROW(run([] {}, o), std::invalid_argument);
+  o.wakeup_share = 10;
+  const auto [hogs_few, woken_few] = storm_of_wakeups(o, GetParam().procs);
+  o.wakeup_share = 90;
+  const auto [hogs_many, woken_many] = storm_of_wakeups(o, GetParam().procs);
+  EXPECT_GT(hogs_few / (hogs_few + woken_few), hogs_many / (hogs_many + woken_many));
+}
+
+}  // namespace
+}  // namespace urge::test
