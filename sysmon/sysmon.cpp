@@ -53,6 +53,11 @@ M* watched = nullptr;  // they run without a P, or may soon; by M::next_watched
 unsigned n_watched = 0;
 std::int64_t next_round = 0;  // when to look at them
 
+// When first, lately, a P might have been taken, but no M was idle.
+std::int64_t no_spare_since = 0;
+constexpr std::int64_t patience = 2'000'000;  // ns, with the maker
+constexpr std::uint32_t spares_for_sleepers = 2;
+
 // gone     its P was taken
 // awake    it runs, or would go on from where it sleeps as if there had been no signal
 // asleep   it sleeps and keeps its P, for it is inside the runtime, or comes back just now: no signal
@@ -73,7 +78,23 @@ sleeper take_from_sleeper(P& p, std::uint32_t tick) noexcept {
     case doing::asleep:
       break;
   }
-  if (!m_to_be_had()) return sleeper::other;  // its G gives way to others, and sleeps again in its turn
+  // The maker may have to wait for a lock that a stopped G holds, which needs this P.
+  switch (m_to_be_had()) {
+    case m_supply::idle:
+      break;
+    case m_supply::to_be_made:
+      if (sched.n_interrupted.load(relaxed) <= 0) break;
+      want_spare_ms(spares_for_sleepers);
+      if (const std::int64_t now = monotonic_ns(); now - no_spare_since < patience) {
+        return sleeper::asleep;
+      } else if (now - no_spare_since > 10 * patience) {
+        no_spare_since = now;
+        return sleeper::asleep;
+      }
+      [[fallthrough]];
+    case m_supply::none:
+      return sleeper::other;  // its G gives way to others, and sleeps again in its turn
+  }
   if (!detach(p, tick)) return sleeper::asleep;
   n_detached.fetch_add(1, relaxed);
   if (!std::exchange(m->watched, true)) m->next_watched = std::exchange(watched, m), ++n_watched;
@@ -268,7 +289,7 @@ int start() noexcept {
   for (auto* n : {&n_requests, &n_signals, &n_retakes, &n_detached, &n_contained, &n_unknown, &n_wakeups})
     n->store(0, relaxed);
   while (M* m = watched) watched = std::exchange(m->next_watched, nullptr), m->watched = false;
-  n_watched = 0, next_round = 0;
+  n_watched = 0, next_round = 0, no_spare_since = 0;
   for (auto& m : seen) m = {};
   forget_deadlock();
   sigset_t all, old;

@@ -70,7 +70,9 @@ namespace {
 __attribute__((no_sanitize("thread", "address"))) void print_g(raw_print& out, const G& g, const G* self) noexcept {
   const g_status s = g.status.load(acquire);  // [g.status] acquire: the saved context
   if (s == g_status::idle || s == g_status::dead) return;
-  out << "goroutine " << g.id << " [" << name_of(s);
+  // sysmon may have taken its P as it slept in a call of its own, of which it knows nothing.
+  const bool detached_self = &g == self && g.m->detached.load(relaxed);
+  out << "goroutine " << g.id << " [" << name_of(detached_self ? g_status::running : s);
   if (const wait_reason why = g.reason.load(relaxed); s == g_status::waiting) {
     out << " (" << name_of(why) << "), ";
     out << ticks_to_ns(ticks() - g.waiting_since.load(relaxed)) / 1'000'000 << " ms";

@@ -66,20 +66,28 @@ bool may_contain(const G& g, const siginfo_t& info, const void* uc) noexcept {
   return info.si_code > 0 || (info.si_signo == SIGABRT && info.si_code == SI_TKILL && info.si_pid == ::getpid());
 }
 
+// It keeps its identity, or its thread, to itself. The maker may need a moment. Without one the others of this M go on
+// under what is left of this.
+void keep_what_it_runs_under(M& m, G& g) noexcept {
+  for (int tries = 0; tries < 2000; ++tries) {
+    if (sched.threads_stay() ? g.keeps_m || preempt::keep_thread(m, g) : g.own != nullptr) return;
+    if (!sched.threads_stay()) preempt::take_along(m, g);
+    const atomic<std::uint32_t> nobody_wakes{0};
+    if (!g.own) os::futex_wait(nobody_wakes, 0, monotonic_ns() + 50'000);
+  }
+}
+
 // Where a G that has failed goes on, on the stack of the identity that it runs under: its own may be used up. It takes
 // that identity along, for it may stand in the middle of malloc; then it stands still for good.
 void end_here() noexcept {
   G* g = current_g();
   M* m = g->m;
-  // The maker may need a moment. Without one the others of this M go on under what is left of this.
-  for (int tries = 0; tries < 2000; ++tries) {
-    if (sched.threads_stay() ? preempt::keep_thread(*m, *g) : g->own != nullptr) break;
-    if (!sched.threads_stay()) preempt::take_along(*m, *g);
-    const atomic<std::uint32_t> nobody_wakes{0};
-    if (!g->own) os::futex_wait(nobody_wakes, 0, monotonic_ns() + 50'000);
-  }
+  keep_what_it_runs_under(*m, *g);
   if (g->sigmask != m->sigmask) os::set_signal_mask(m->sigmask);
+  // Its P may have been taken as its last words were written. Then it stands on its thread for that until it has one
+  // again, and now for good.
   settle_here(g);
+  keep_what_it_runs_under(*g->m, *g);
   stand_still(g);
 }
 
@@ -99,7 +107,7 @@ void on_fault(int signal, siginfo_t* info, void* uc) noexcept {
       g->sigmask = arch::interrupted_sigmask(uc);
       g->guards.store(0, relaxed);
       g->locks.store(1, relaxed);
-      g->stopped_by_signal = true;
+      begin_interruption(g);
       g->saved = nullptr;
       return arch::redirect_for_good(uc, end_here, urge_async_sp);
     }

@@ -5,40 +5,11 @@
 // Context: a G.
 #include <urge/go.hpp>
 
-#include <algorithm>
 #include <stdexcept>
 
-#include "sched/waitq.hpp"
+#include "sched/sched.hpp"
 
 namespace urge::this_g {
-
-namespace {
-
-constexpr std::int64_t between_looks = 50'000;  // ns
-
-// The P of an M that stands still needs another M at once. The maker can only make one when nobody who was stopped
-// holds a lock of malloc: so it is there before the first G is locked, and one is kept ahead from then on.
-void have_spares(G* g) {
-  std::uint32_t refused;
-  {
-    std::lock_guard hold(sched.lock);
-    sched.spare_ms.store(std::min(sched.procs.load(relaxed) + 2, sched.how.max_threads - 1), relaxed);
-    refused = sched.n_refused;
-  }
-  for (;;) {
-    if (sched.n_idle_m.load(relaxed) * 2 < sched.spare_ms.load(relaxed)) call_maker();
-    {
-      std::lock_guard hold(sched.lock);
-      if (sched.n_idle_m.load(relaxed) != 0 || sched.n_ms >= sched.how.max_threads || sched.n_refused != refused)
-        return;
-    }
-    waiter w;
-    wait_any(
-        g, &w, 1, wait_reason::sleep, [](void*) noexcept {}, nullptr, monotonic_ns() + between_looks);
-  }
-}
-
-}  // namespace
 
 void lock_os_thread() {
   G* g = enter("urge::this_g::lock_os_thread");
@@ -46,7 +17,8 @@ void lock_os_thread() {
     leave(g);
     throw std::logic_error("urge::this_g::lock_os_thread: nested too deeply");
   }
-  if (g->thread_locks == 0) have_spares(g);
+  // The P of an M that stands still needs another M at once: it is there before the first G is locked.
+  if (g->thread_locks == 0) wait_for_spare_m(g, sched.procs.load(relaxed) + 2);
   ++g->thread_locks;
   g->keeps_m = true;
   leave(g);

@@ -92,7 +92,7 @@ void prepare(const options& how) {
   sched.n_refused = 0, sched.no_first_m = 0;
   sched.n_queue.store(0), sched.n_woken.store(0), sched.n_idle_p.store(0), sched.n_idle_m.store(0),
       sched.max_weight.store(1);
-  sched.n_spinning.store(0), sched.need_spinning.store(0), sched.n_detached.store(0);
+  sched.n_spinning.store(0), sched.need_spinning.store(0), sched.n_detached.store(0), sched.n_interrupted.store(0);
   sched.next_id.store(main_id);
   sched.stopping.store(false), sched.main_left.store(false);
   sched.poller.store(nullptr), sched.poll_until.store(0), sched.sysmon_until.store(0), sched.sysmon_off.store(false);

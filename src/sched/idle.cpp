@@ -193,10 +193,8 @@ void start_m(P* p, bool spinning, at_limit then) noexcept {
       ++sched.n_wanted;
     }
   }
-  if (m)
-    m->park.wake();
-  else
-    call_maker();
+  if (m) m->park.wake();
+  if (!m || sched.n_idle_m.load(relaxed) * 2 < sched.spare_ms.load(relaxed)) call_maker();
 }
 
 namespace {
@@ -324,9 +322,10 @@ void timer_added(std::int64_t when) noexcept {
   if (when < sched.sysmon_until.load(seq_cst)) call_sysmon();  // [sysmon.until] seq_cst: after the timer
 }
 
-bool m_to_be_had() noexcept {
+m_supply m_to_be_had() noexcept {
   std::lock_guard hold(sched.lock);
-  return sched.idle_ms || sched.n_ms < sched.how.max_threads;
+  if (sched.idle_ms) return m_supply::idle;
+  return sched.n_ms < sched.how.max_threads ? m_supply::to_be_made : m_supply::none;
 }
 
 // A P whose M is lost in a system call goes to whoever can use it. Source: Go's handoffp.

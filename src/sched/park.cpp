@@ -70,6 +70,7 @@ void keep_back(M* m, G* g, void*) noexcept {
   const auto top = reinterpret_cast<std::uintptr_t>(g->stk.top());
   sched.kept_back_bytes.fetch_add(g->stk.holds(sp) ? top - sp : g->stk.size, relaxed);
   g->kept_back = true;
+  if (g->stopped_by_signal) sched.n_interrupted.fetch_sub(1, relaxed);
   if (g->job) finish_task(g, detail::outcome::killed);
   count_end(m, g, detail::outcome::killed);
 }
@@ -186,9 +187,9 @@ void count_cooperative(G* g) noexcept {
   add_preempt_latency(monotonic_ns() - p->slice_end_ns.load(relaxed));
 }
 void leave_interrupted(G* g) noexcept {
-  g->stopped_by_signal = true;
+  begin_interruption(g);
   preempt(g, ticks());
-  g->stopped_by_signal = false;
+  end_interruption(g);
 }
 }  // namespace
 

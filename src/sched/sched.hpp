@@ -72,7 +72,8 @@ struct scheduler {
   atomic<std::uint32_t> n_idle_m{0};
   atomic<std::uint32_t> max_weight{1};  // of the live Gs, while n_heavy > 0; else at most 4
 
-  // Ms to keep ahead of need, for the Ps of Gs that stay on their threads; 0: there are none of these.
+  // Ms to keep ahead of need: for the Ps of Gs that stay on their threads, or sleep in system calls while others stand
+  // where a signal has stopped them. 0: none was needed yet.
   atomic<std::uint32_t> spare_ms{0};
 
   atomic<bool> deadlocked{false};           // the run ends because no G can ever go on: sysmon/deadlock.cpp
@@ -82,7 +83,8 @@ struct scheduler {
   // --- anyone ---
   atomic<std::uint32_t> n_spinning{0};
   atomic<std::uint32_t> need_spinning{0};
-  atomic<std::uint32_t> n_detached{0};  // Ms whose P was taken as they slept, and which have not come back
+  atomic<std::int32_t> n_interrupted{0};  // Gs that a signal has stopped: any of them may hold a lock
+  atomic<std::uint32_t> n_detached{0};    // Ms whose P was taken as they slept, and which have not come back
   atomic<std::uint64_t> next_id{1};
   atomic<std::uint64_t> promoted_without_p{0};
   atomic<std::uint64_t> n_kept_back{0}, kept_back_bytes{0};  // Gs that stand still for good, and their stacks' use
@@ -222,6 +224,15 @@ inline void count_queue_locked() noexcept {
   sched.n_woken.store(sched.woken.n, relaxed);                  // hints; the lock orders the queues
   sched.n_queue.store(sched.queue.n + sched.woken.n, relaxed);  // as above
 }
+// A signal, or a check at a function's entry, stops the G where it stands; it runs again.
+inline void begin_interruption(G* g) noexcept {
+  g->stopped_by_signal = true;
+  sched.n_interrupted.fetch_add(1, relaxed);
+}
+inline void end_interruption(G* g) noexcept {
+  g->stopped_by_signal = false;
+  sched.n_interrupted.fetch_sub(1, relaxed);
+}
 // For so long a G runs before it is preempted for one that was woken; and so long runs that one before it is as others.
 inline constexpr std::int64_t woken_slice_ns = 1'000'000;
 // How much more than their share of the P's time woken Gs have had. Context: its owner, or sysmon, who may see it torn.
@@ -249,7 +260,12 @@ void acquire_p(M*, P*) noexcept;
 P* release_p(M*) noexcept;
 void hand_off(P*, at_limit = at_limit::fail) noexcept;
 // Is there an M for a P that is handed off?
-bool m_to_be_had() noexcept;
+enum class m_supply { idle, to_be_made, none };
+m_supply m_to_be_had() noexcept;
+// Has the maker keep so many idle Ms ahead of need, as far as max_threads allows.
+void want_spare_ms(std::uint32_t n) noexcept;
+// And returns when one is idle, or none will be. Context: a G, locks > 0.
+void wait_for_spare_m(G*, std::uint32_t n) noexcept;
 P* take_idle_p_locked() noexcept;
 // One that waits for an M to be made. It is not counted in n_ms any more.
 P* take_wanted_p_locked() noexcept;

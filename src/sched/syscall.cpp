@@ -13,12 +13,17 @@
 // (compare-exchange: one of the two wins); too late for that, it waits some instructions until sysmon is done, and is
 // as one that comes from a system call. The handler, which may have a signal from before, raises `locks` and looks
 // likewise.
-#include "sched/sched.hpp"
+#include <algorithm>
+
 #include "sched/switch.hpp"
+#include "sched/waitq.hpp"
 
 namespace urge {
 
 namespace {
+constexpr std::int64_t between_looks = 50'000;  // ns, at whether there is a spare M
+constexpr std::uint32_t spares_for_calls = 2;
+
 void publish(M*, G* g, void*) noexcept {
   set_status(g->status, g_status::syscall, g_status::runnable);
   put_global(g);
@@ -27,11 +32,43 @@ void publish(M*, G* g, void*) noexcept {
 // The run that it belonged to is over, and has left it alone since.
 void drop_orphan(M* m, G* g, void*) noexcept {
   set_status(g->status, g_status::syscall, g_status::dead);
+  if (g->stopped_by_signal) sched.n_interrupted.fetch_sub(1, relaxed);
   release_g(m, g);
 }
 }  // namespace
 
+void want_spare_ms(std::uint32_t n) noexcept {
+  {
+    std::lock_guard hold(sched.lock);
+    sched.spare_ms.store(std::max(sched.spare_ms.load(relaxed), std::min(n, sched.how.max_threads - 1)), relaxed);
+  }
+  if (sched.n_idle_m.load(relaxed) * 2 < sched.spare_ms.load(relaxed)) call_maker();
+}
+
+void wait_for_spare_m(G* g, std::uint32_t n) noexcept {
+  std::uint32_t refused;
+  {
+    std::lock_guard hold(sched.lock);
+    refused = sched.n_refused;
+  }
+  for (;;) {
+    want_spare_ms(n);
+    {
+      std::lock_guard hold(sched.lock);
+      if (sched.n_idle_m.load(relaxed) != 0 || sched.n_ms >= sched.how.max_threads || sched.n_refused != refused ||
+          sched.stopping.load(relaxed))
+        return;
+    }
+    waiter w;
+    wait_any(
+        g, &w, 1, wait_reason::sleep, [](void*) noexcept {}, nullptr, monotonic_ns() + between_looks);
+  }
+}
+
 void enter_syscall(G* g) noexcept {
+  // Our P needs an M that is there: the maker may have to wait for a lock that a stopped G holds.
+  if (sched.n_interrupted.load(relaxed) > 0 && sched.n_idle_m.load(relaxed) == 0) [[unlikely]]
+    wait_for_spare_m(g, spares_for_calls);
   M* m = g->m;
   P* p = m->p;
   if (sched.stopping.load(relaxed)) return give_way(g, true);
@@ -118,9 +155,9 @@ void settle(G* g) noexcept {
 }
 
 void settle_stopped(G* g) noexcept {
-  g->stopped_by_signal = true;
+  begin_interruption(g);
   exit_syscall(g);
-  g->stopped_by_signal = false;
+  end_interruption(g);
   g->keeps_m = g->thread_locks != 0;
 }
 

@@ -60,9 +60,9 @@ TEST_P(HogFairness, HogsOfAnyKindDoNotKeepThePFromOthers) {
 TEST_P(HogFairness, ManyHogsAllMakeProgressAgainAndAgain) {
   URGE_TEST_NEEDS_ASYNC();
   constexpr std::size_t n = 12;
+  std::vector<std::atomic<std::uint64_t>> steps(n);  // the hogs count on until the run has ended
   run(
-      [] {
-        std::vector<std::atomic<std::uint64_t>> steps(n);
+      [&steps] {
         for (std::size_t i = 0; i < n; ++i)
           go([&steps, i] {
             for (;;) steps[i].fetch_add(1, std::memory_order_relaxed);

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <functional>
+#include <optional>
 #include <thread>
 
 #include "sched/sched.hpp"
@@ -30,12 +31,17 @@ struct counts {
   ~counts() { ++n; }
 };
 
-// Kills a G that does `body` once it has begun; returns how many of its destructors ran.
-int unwound(const std::function<void()>& body) {
+enum class stops { by_itself, by_signal };
+
+// Kills a G that does `body` once it has begun; returns how many of its destructors ran. One that stops by itself is
+// not stopped by a signal before that: then it would end where it is, without them.
+int unwound(const std::function<void()>& body, stops how = stops::by_itself) {
   std::atomic<int> destroyed{0};
   std::atomic<bool> begun{false}, went_on{false};
   auto h = spawn([&] {
     const counts c{destroyed};
+    std::optional<preempt_guard> until_it_waits;
+    if (how == stops::by_itself) until_it_waits.emplace();
     begun = true;
     body();
     went_on = true;
@@ -95,9 +101,11 @@ TEST_P(Kill, OneThatWaitsIsUnwound) {
 TEST_P(Kill, OneThatYieldsIsUnwound) {
   run(
       [this] {
-        const int n = unwound([] {
-          for (;;) this_g::yield();
-        });
+        const int n = unwound(
+            [] {
+              for (;;) this_g::yield();
+            },
+            stops::by_signal);
         EXPECT_LE(n, 1);
         if (!async()) {
           EXPECT_EQ(n, 1);  // else a signal may have stopped it between two yields
@@ -110,9 +118,11 @@ TEST_P(Kill, OneThatPassesYieldPointsIsUnwoundOrLeft) {
   if (!preempts()) GTEST_SKIP() << "a yield point does nothing";
   run(
       [] {
-        const int n = unwound([] {
-          for (;;) preempt_point();
-        });
+        const int n = unwound(
+            [] {
+              for (;;) preempt_point();
+            },
+            stops::by_signal);
         EXPECT_LE(n, 1);
       },
       how());
@@ -123,19 +133,18 @@ TEST_P(Kill, OneThatOnlyASignalStopsIsLeftWhereItIs) {
   run(
       [] {
         const std::uint64_t before = snapshot().kept_back;
-        EXPECT_EQ(unwound([] {
-                    for (;;) asm volatile("");
-                  }),
-                  0);
-        EXPECT_EQ(unwound([] {
-                    for (;;) {
-                      void* p = std::malloc(100);
-                      asm volatile("" ::"r"(p));
-                      std::free(p);
-                    }
-                  }),
-                  0)
-            << "in malloc most of its time";
+        const auto spins = [] {
+          for (;;) asm volatile("");
+        };
+        const auto allocates = [] {
+          for (;;) {
+            void* p = std::malloc(100);
+            asm volatile("" ::"r"(p));
+            std::free(p);
+          }
+        };
+        EXPECT_EQ(unwound(spins, stops::by_signal), 0);
+        EXPECT_EQ(unwound(allocates, stops::by_signal), 0) << "in malloc most of its time";
         EXPECT_EQ(snapshot().kept_back, before + 2);
         EXPECT_GT(snapshot().kept_back_bytes, 0u);
         // It was ended outside malloc: all of its locks are free.
