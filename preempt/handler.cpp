@@ -68,8 +68,12 @@ void preempt_here(M* m, void* uc) noexcept {
     if (m->p && still_wanted(m)) defer(defer_reason::in_runtime);
     return;
   }
-  if (const std::uint32_t locks = g->locks.load(relaxed); locks != 0)
-    return defer(g->guards.load(relaxed) == locks ? defer_reason::guarded : defer_reason::in_runtime);
+  if (const std::uint32_t locks = g->locks.load(relaxed); locks != 0) {
+    if (g->guards.load(relaxed) != locks) return defer(defer_reason::in_runtime);
+    // A signal that comes late, for a slice before, puts off nothing.
+    if (!m->p || still_wanted(m)) defer(defer_reason::guarded);
+    return;
+  }
   g->locks.store(1, relaxed);         // from here on it is the runtime's, until the landing gives it back
   std::atomic_signal_fence(seq_cst);  // [detach] the lock; look at the status
   if (!stop_here(m, g, uc)) {

@@ -55,7 +55,8 @@ std::int64_t next_round = 0;  // when to look at them
 
 // When first, lately, a P might have been taken, but no M was idle.
 std::int64_t no_spare_since = 0;
-constexpr std::int64_t patience = 2'000'000;  // ns, with the maker
+// ns, with the maker. On a busy machine it takes some ms to make one, and the signal may cost the sleeper an EINTR.
+constexpr std::int64_t patience = 100'000'000;
 constexpr std::uint32_t spares_for_sleepers = 2;
 
 // gone     its P was taken
