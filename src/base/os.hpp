@@ -77,7 +77,7 @@ std::uint64_t file_of(int fd) noexcept;
 long write(int fd, const void* data, std::size_t n) noexcept;
 int set_timer_slack_1ns() noexcept;
 // The calling thread, which runs for moments, shall not wait for others' slices to end as it wakes: by a short slice of
-// its own (Linux 6.12 and later), and by nice -20 where that is allowed.
+// its own (Linux 6.12 and later; else nothing changes).
 void ask_for_short_slices() noexcept;
 
 // A timer that sends `signal` to the calling thread; returns it, or -errno. It goes off after so many ns, and then each
