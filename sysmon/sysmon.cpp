@@ -53,10 +53,12 @@ M* watched = nullptr;  // they run without a P, or may soon; by M::next_watched
 unsigned n_watched = 0;
 std::int64_t next_round = 0;  // when to look at them
 
-// When first, lately, a P might have been taken, but no M was idle.
-std::int64_t no_spare_since = 0;
-// ns, with the maker. On a busy machine it takes some ms to make one, and the signal may cost the sleeper an EINTR.
-constexpr std::int64_t patience = 100'000'000;
+// Ps might have been taken, but no M was idle: the first and the last time in a row of looks.
+std::int64_t lack_since = 0, lack_seen = 0;
+constexpr std::int64_t lack_gap = 100'000'000;  // ns; after so long another row begins
+// ns, with the maker. On a very busy machine it takes tens of ms to make one, and the signal may cost the sleeper an
+// EINTR.
+constexpr std::int64_t patience = 1'000'000'000;
 constexpr std::uint32_t spares_for_sleepers = 2;
 
 // gone     its P was taken
@@ -65,10 +67,18 @@ constexpr std::uint32_t spares_for_sleepers = 2;
 // other    it may be signalled, awake or not
 enum class sleeper { gone, awake, asleep, other };
 
+// Has it not made the M that Ps would need for too long? Called when one lacks.
+bool maker_is_late(std::int64_t now) noexcept {
+  if (lack_seen == 0 || now - lack_seen > lack_gap) lack_since = now;
+  lack_seen = now;
+  return now - lack_since > patience;
+}
+
 // Looks at the thread that has P, and takes slice `tick` from it if it sleeps.
 sleeper take_from_sleeper(P& p, std::uint32_t tick) noexcept {
-  M* m = p.m.load(acquire);  // [p.m] acquire: the M
-  if (!m || !sched.can_detach) return sleeper::other;
+  M* m = p.m.load(acquire);        // [p.m] acquire: the M
+  if (!m) return sleeper::asleep;  // it changes hands: nobody has been looked at yet
+  if (!sched.can_detach) return sleeper::other;
   switch (look_at_thread(*m)) {
     case doing::runs:
     case doing::on_lock:  // whatever else it sleeps in when the signal comes has only just begun
@@ -82,17 +92,14 @@ sleeper take_from_sleeper(P& p, std::uint32_t tick) noexcept {
   // The maker may have to wait for a lock that a stopped G holds, which needs this P.
   switch (m_to_be_had()) {
     case m_supply::idle:
+      lack_seen = 0;
       break;
     case m_supply::to_be_made:
-      if (sched.n_interrupted.load(relaxed) <= 0) break;
+      // While the world stops nobody needs one.
+      if (sched.n_interrupted.load(relaxed) <= 0 || sched.world_stops.load(relaxed)) break;
       want_spare_ms(spares_for_sleepers);
-      if (const std::int64_t now = monotonic_ns(); now - no_spare_since < patience) {
-        return sleeper::asleep;
-      } else if (now - no_spare_since > 10 * patience) {
-        no_spare_since = now;
-        return sleeper::asleep;
-      }
-      [[fallthrough]];
+      if (maker_is_late(monotonic_ns())) return sleeper::other;
+      return sleeper::asleep;
     case m_supply::none:
       return sleeper::other;  // its G gives way to others, and sleeps again in its turn
   }
@@ -290,7 +297,7 @@ int start() noexcept {
   for (auto* n : {&n_requests, &n_signals, &n_retakes, &n_detached, &n_contained, &n_unknown, &n_wakeups})
     n->store(0, relaxed);
   while (M* m = watched) watched = std::exchange(m->next_watched, nullptr), m->watched = false;
-  n_watched = 0, next_round = 0, no_spare_since = 0;
+  n_watched = 0, next_round = 0, lack_seen = 0;
   for (auto& m : seen) m = {};
   forget_deadlock();
   sigset_t all, old;

@@ -82,7 +82,8 @@ TEST_P(Interrupted, NoCallIsByUs) {
   const std::uint64_t at_most = 1 + s.preempt_signals / 10'000;
   EXPECT_LE(r.wrong, at_most) << "of " << r.rounds << " rounds";
   EXPECT_GE(r.preemptions, preemptions);
-  EXPECT_LE(s.calls_interrupted, at_most) << "begun anew: " << s.calls_begun_anew;
+  EXPECT_LE(s.calls_interrupted, at_most)
+      << "begun anew: " << s.calls_begun_anew << ", looks in vain: " << s.looks_in_vain;
   RecordProperty("calls_begun_anew", static_cast<int>(s.calls_begun_anew));
 }
 
