@@ -59,7 +59,6 @@ constexpr std::int64_t lack_gap = 100'000'000;  // ns; after so long another row
 // ns, with the maker. On a very busy machine it takes tens of ms to make one, and the signal may cost the sleeper an
 // EINTR.
 constexpr std::int64_t patience = 1'000'000'000;
-constexpr std::uint32_t spares_for_sleepers = 2;
 
 // gone     its P was taken
 // awake    it runs, or would go on from where it sleeps as if there had been no signal
@@ -97,7 +96,7 @@ sleeper take_from_sleeper(P& p, std::uint32_t tick) noexcept {
     case m_supply::to_be_made:
       // While the world stops nobody needs one.
       if (sched.n_interrupted.load(relaxed) <= 0 || sched.world_stops.load(relaxed)) break;
-      want_spare_ms(spares_for_sleepers);
+      want_spare_ms(spares_for_calls);
       if (maker_is_late(monotonic_ns())) return sleeper::other;
       return sleeper::asleep;
     case m_supply::none:

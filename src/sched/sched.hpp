@@ -262,7 +262,8 @@ void hand_off(P*, at_limit = at_limit::fail) noexcept;
 // Is there an M for a P that is handed off?
 enum class m_supply { idle, to_be_made, none };
 m_supply m_to_be_had() noexcept;
-// Has the maker keep so many idle Ms ahead of need, as far as max_threads allows.
+// Has the maker keep so many idle Ms ahead of need, as far as max_threads allows. Some for calls that sleep.
+inline constexpr std::uint32_t spares_for_calls = 2;
 void want_spare_ms(std::uint32_t n) noexcept;
 // And returns when one is idle, or none will be. Context: a G, locks > 0.
 void wait_for_spare_m(G*, std::uint32_t n) noexcept;

@@ -22,7 +22,6 @@ namespace urge {
 
 namespace {
 constexpr std::int64_t between_looks = 50'000;  // ns, at whether there is a spare M
-constexpr std::uint32_t spares_for_calls = 2;
 
 void publish(M*, G* g, void*) noexcept {
   set_status(g->status, g_status::syscall, g_status::runnable);
