@@ -125,6 +125,7 @@ std::uint64_t throw_to_joiner(int who) {
   try {
     failing.join();
   } catch (int thrown) {
+    again(who);
     return static_cast<std::uint64_t>(thrown);
   }
   return 0;
