@@ -212,6 +212,41 @@ std::int64_t make_way(std::int64_t now, std::uint64_t now_tick) noexcept {
   return next;
 }
 
+std::int64_t timers_left_until[max_procs];
+
+// When sysmon has to look at the timers of a P, of all.
+std::int64_t our_next_timer(unsigned p) noexcept {
+  return std::max(all_ps[p].clock.next_when.load(seq_cst),  // [timers.next] seq_cst: after sysmon_until
+                  timers_left_until[p]);
+}
+std::int64_t our_next_timer() noexcept {
+  std::int64_t when = INT64_MAX;
+  for (unsigned i = 0; i < sched.procs.load(relaxed); ++i) when = std::min(when, our_next_timer(i));
+  return when;
+}
+
+// A P that switches looks at its timers itself, as often. So those of a G that has only just begun are left to it for a
+// moment: fired here they would come to another queue, one by one, each with a wake-up of ours.
+constexpr std::int64_t just_begun = 10'000, moment = 100'000;
+
+// Fires what is due, and its P does not see to. Returns when to look again.
+std::int64_t fire_late_timers(std::int64_t now, std::uint64_t now_tick) noexcept {
+  std::int64_t next = INT64_MAX;
+  for (unsigned i = 0; i < sched.procs.load(relaxed); ++i) {
+    P& p = all_ps[i];
+    timers_left_until[i] = 0;
+    if (p.clock.next_when.load(relaxed) <= now) {
+      const auto ran = static_cast<std::int64_t>(now_tick - p.run_start.load(relaxed));
+      if (p.status.load(relaxed) == p_status::running && ran < static_cast<std::int64_t>(ns_to_ticks(just_begun)))
+        timers_left_until[i] = now + moment;
+      else
+        p.clock.run(now);
+    }
+    next = std::min(next, our_next_timer(i));
+  }
+  return next;
+}
+
 outlook watch_all(std::int64_t now) noexcept {
   sched.sysmon_looks.store(true, relaxed);
   const std::uint64_t now_tick = ticks();
@@ -248,11 +283,8 @@ outlook watch_all(std::int64_t now) noexcept {
     if (m->detached.load(relaxed)) preempt::contain(*m);
   if (!idle && !sched.stopping.load(relaxed)) next = std::min(next, contain_woken(now));
   // While some M sleeps for the timers they are not ours.
-  if (!sched.poller.load(seq_cst)) {  // [poller] seq_cst: before the look at the timers
-    for (unsigned i = 0; i < sched.procs.load(relaxed); ++i)
-      if (all_ps[i].clock.next_when.load(relaxed) <= now) all_ps[i].clock.run(now);
-    next = std::min(next, earliest_timer());
-  }
+  if (!sched.poller.load(seq_cst))  // [poller] seq_cst: before the look at the timers
+    next = std::min(next, fire_late_timers(now, now_tick));
   next = std::min(next, make_way(now, now_tick));
   return {next, idle};
 }
@@ -281,7 +313,7 @@ void* loop(void*) noexcept {
     idle_before = idle;
     if (!io.plan(monotonic_ns())) continue;
     sched.sysmon_until.store(next, seq_cst);  // [sysmon.until] we: until; look at timers / they: timer; look at until
-    if (sched.poller.load(seq_cst) == nullptr && earliest_timer() < next) continue;  // [poller] seq_cst: after until
+    if (sched.poller.load(seq_cst) == nullptr && our_next_timer() < next) continue;  // [poller] seq_cst: after until
     io.sleep(calls, next);  // INT64_MAX is no deadline there, too
     sched.sysmon_until.store(0, relaxed);
   }

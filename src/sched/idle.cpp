@@ -14,6 +14,7 @@
 // before our look at work, a full fence between each pair: not both may miss. A waker that sees no idle P, because ours
 // is not yet put down, leaves `need_spinning`, which we read after it is.
 #include "sched/netpoll.hpp"
+#include "sched/switch.hpp"
 
 #include <utility>
 
@@ -216,6 +217,12 @@ void run_all_timers() noexcept {
     if (all_ps[i].clock.next_when.load(relaxed) <= now) all_ps[i].clock.run(now);
 }
 
+// Once nobody sleeps for the timers, sysmon does, if it knows. An M that stops being the poller calls this, or looks at
+// all timers first.
+void leave_timers_to_sysmon() noexcept {
+  if (earliest_timer() < sched.sysmon_until.load(seq_cst)) call_sysmon();  // [sysmon.until] after poller
+}
+
 // Sleeps on the M's note; one M at a time, the poller, only until the earliest timer, and in the epoll, if there is
 // one, as long as some P is idle (otherwise sysmon keeps the time, and looks at the epoll). True: woken. False: a timer
 // is due, or a descriptor has changed: then somebody may be in `out`.
@@ -233,9 +240,7 @@ bool sleep_idle(M* m, gqueue& out) noexcept {
   const bool woken = netpoll::epoll() >= 0 ? netpoll::sleep(m->park, until, out) : m->park.sleep(until);
   sched.poll_until.store(0, seq_cst);    // [poller] before it is nobody's
   sched.poller.store(nullptr, seq_cst);  // [poller] we: no poller; look at sysmon / they: timer; look at poller
-  // From now on nobody sleeps for the timers; sysmon does, if it knows.
-  if ((woken || out.first) && earliest_timer() < sched.sysmon_until.load(seq_cst))
-    call_sysmon();  // [sysmon.until] after poller
+  if (woken || out.first) leave_timers_to_sysmon();
   return woken;
 }
 
@@ -272,13 +277,15 @@ void stop_m(M* m) noexcept {
       }
       if (listed) {
         if (p) acquire_p(m, p);
-        netpoll::inject(readied);                       // with a P they come to its queue, without to the global one
-        run_all_timers();                               // likewise
+        netpoll::inject(readied);  // with a P they come to its queue, without to the global one
+        run_all_timers();          // likewise
+        leave_timers_to_sysmon();
         if (p || sched.stopping.load(acquire)) return;  // [stopping] acquire
         continue;
       }
       netpoll::inject(readied);
       netpoll::see_watched();
+      leave_timers_to_sysmon();
       m->park.sleep();  // whoever took us off the list is about to wake us
     }
     if (sched.stopping.load(acquire)) return;  // [stopping] acquire
@@ -287,6 +294,12 @@ void stop_m(M* m) noexcept {
     acquire_p(m, std::exchange(m->next_p, nullptr));
     return;
   }
+}
+
+void fire_due_timer(P* p) noexcept {
+  const std::int64_t now = monotonic_ns();
+  // Others may run what is due behind it.
+  if (p->clock.run(now, 1) != 0 && p->clock.next_when.load(relaxed) <= now) wake_p();
 }
 
 std::int64_t earliest_timer() noexcept {

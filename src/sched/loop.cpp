@@ -10,6 +10,7 @@ namespace urge {
 
 namespace {
 
+constexpr unsigned timers_at_once = 16;        // of another P, for its own may stand ready to run them
 constexpr std::uint32_t global_interval = 61;  // prime, as Go: two Gs that spawn each other cannot stay in step with it
 
 bool gm() noexcept { return sched.how.model == sched_model::gm; }
@@ -101,7 +102,7 @@ G* steal_work(M* m, bool& timers_ran) noexcept {
       if (victim == p) continue;
       if (last) {
         const std::int64_t now = monotonic_ns();
-        if (victim->clock.next_when.load(relaxed) <= now && victim->clock.run(now) != 0) {
+        if (victim->clock.next_when.load(relaxed) <= now && victim->clock.run(now, timers_at_once) != 0) {
           timers_ran = true;
           if (G* g = p->swap_runnext(nullptr, sched.procs.load(relaxed) == 1)) return g;
         }
@@ -132,8 +133,10 @@ picked find_runnable(M* m) noexcept {
       return {std::exchange(m->to_pass, nullptr), false};
     P* p = m->p;
     const std::uint64_t now = ticks();
-    run_due_timers(p, now);
-    if (const picked next = pick_next(m); next.g) return next;
+    do {
+      if (timer_is_due(*p, now)) fire_due_timer(p);
+      if (const picked next = pick_next(m); next.g) return next;
+    } while (timer_is_due(*p, now));
     if (netpoll::worth_a_look()) {
       gqueue readied;
       netpoll::poll(readied);
@@ -195,8 +198,12 @@ picked pick_next(M* m) noexcept {
     // Ps as after any slice: at the end of this P's queue it would come before the G whose slice it was, and if no G of
     // the chain gets to its end within a slice, they would pile up in the global queue.
     if (p->preempt_wanted()) {
+      const bool woken = std::exchange(p->heir_is_woken, false);
       if (G* heir = p->swap_runnext(nullptr, sched.procs.load(relaxed) == 1)) {
-        put_global(heir);
+        // But for one that a timer has woken as the slice ended: that is no heir.
+        gqueue one;
+        one.push_back(heir);
+        woken ? put_woken(one) : put_global(one);
         wake_p();
       }
     }
@@ -289,6 +296,7 @@ void take_over(M* m, picked next, std::uint64_t now) noexcept {
   const std::uint64_t waited = now - g->runnable_since.load(relaxed);
   if (static_cast<std::int64_t>(waited) > 0 && waited > g->max_wait.load(relaxed)) g->max_wait.store(waited, relaxed);
   g->run_start.store(now, relaxed);
+  p->run_start.store(now, relaxed);
   add_own(p->count.switches, std::uint64_t{1});
   g->on_p.store(p->id, relaxed);
   if (!next.inherit || g->look_at != 0) begin_slice(p, g, now, next.woken);

@@ -6,6 +6,7 @@
 #include "base/rng.hpp"
 #include "sched/gqueue.hpp"
 #include "sched/runq.hpp"
+#include "sched/task_memory.hpp"
 #include "sched/timers.hpp"
 
 namespace urge {
@@ -32,12 +33,16 @@ struct alignas(64) P {
   std::uint64_t next_id = 0, ids_left = 0;  // numbers for new Gs, drawn from sched's in batches
   stack free_stacks[16];
   unsigned n_free_stacks = 0;
+  task_cache tasks[task_sizes];
   p_counters count;
+
+  bool timers_turn = true, heir_is_woken = false;  // the owner's: see fire_in_turn
 
   // --- the slice: written by the owner at each switch, read by sysmon ---
   alignas(64) atomic<std::uint32_t> schedtick{0};  // number of the slice
   atomic<std::uint32_t> syscalltick{0};
   atomic<std::uint64_t> slice_start{0};   // tick
+  atomic<std::uint64_t> run_start{0};     // tick at which its G was switched to; it may go on in another's slice
   atomic<std::uint64_t> slice_length{0};  // ticks
   atomic<std::uint64_t> limit_at{0};      // tick at which its G has used up its CPU limit; 0: it has none
   // The slice's G goes before others because it was woken; how much more than their share of this P's time such slices

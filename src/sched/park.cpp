@@ -18,9 +18,9 @@ namespace {
   account(g, now);
   if (m->p) {
     if (locked)
-      after.timers = m->p->clock.next_tick.load(relaxed) <= now;
+      after.timers = timer_is_due(*m->p, now);
     else
-      run_due_timers(m->p, now);
+      fire_in_turn(m->p, now);
   }
   if ((g->own || g->pthread_locks.load(relaxed) != 0) && !g->stopped_by_signal && g->thread_locks == 0) [[unlikely]]
     hook.settle_identity(*m, *g);

@@ -193,10 +193,6 @@ inline bool stays_on_thread(const G& g) noexcept { return sched.threads_stay() |
 inline tls_words& words_of(const G& g) noexcept { return *(g.own ? g.own : g.m->loan)->words; }
 // Runs the P's timers if the first is due. Costs one load when it is not. Context: no lock held: a timer's function
 // may take a channel's.
-inline void run_due_timers(P* p, std::uint64_t now) noexcept {
-  if (p->clock.next_tick.load(relaxed) <= now) [[unlikely]]
-    p->clock.run(monotonic_ns());
-}
 // The P's next slice begins, and is this G's.
 void begin_slice(P*, G*, std::uint64_t now, bool woken = false) noexcept;
 // When the G that runs there is to be looked at, for its limit of CPU time.

@@ -102,9 +102,9 @@ void timers::remove_locked(timer_node* t, timer_node::state then) noexcept {
   t->now.store(then, relaxed);  // home's lock orders it
 }
 
-unsigned timers::run(std::int64_t now) noexcept {
+unsigned timers::run(std::int64_t now, unsigned most) noexcept {
   unsigned n = 0;
-  for (;;) {
+  while (n < most) {
     timer_node* t;
     {
       std::lock_guard hold(lock);

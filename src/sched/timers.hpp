@@ -5,6 +5,7 @@
 // node is `firing`, and whoever wants to remove it waits; so after remove_timer the node is its owner's again. Source:
 // Fredman, Sedgewick, Sleator, Tarjan, "The pairing heap", 1986.
 #pragma once
+#include <climits>
 #include <cstdint>
 
 #include "base/lock.hpp"
@@ -36,8 +37,8 @@ struct timers {
 
   // True: it is the earliest now, so whoever sleeps until the earliest must be told.
   bool add(timer_node*) noexcept;
-  // Runs what has expired by `now`; returns how many.
-  unsigned run(std::int64_t now) noexcept;
+  // Runs what has expired by `now`, the earliest first, but no more than `most`; returns how many.
+  unsigned run(std::int64_t now, unsigned most = UINT_MAX) noexcept;
 
   // lock is held:
   void remove_locked(timer_node*, timer_node::state then) noexcept;

@@ -9,6 +9,7 @@
 // acts one instruction later.
 #include <sys/syscall.h>
 
+#include "base/clock.hpp"
 #include "base/os.hpp"
 #include "preempt/handler.hpp"
 #include "preempt/identity_pool.hpp"
@@ -52,9 +53,10 @@ bool is_entry(std::uintptr_t pc) noexcept {
 }
 
 constexpr int patience = 5000;  // for the maker to make an identity, or an M
+// It does not sleep: from one that sleeps in the kernel the P is taken.
 void wait_for_maker() noexcept {
-  const timespec a_moment{0, 50'000};
-  os::syscall6(SYS_nanosleep, reinterpret_cast<long>(&a_moment));
+  const std::uint64_t until = ticks() + ns_to_ticks(50'000);
+  while (ticks() < until) os::sched_yield();
 }
 
 // Asks as sysmon does, and lets the library's handler answer. True: the thread goes on in the trampoline.

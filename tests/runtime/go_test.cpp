@@ -4,10 +4,12 @@
 #include <urge/go.hpp>
 #include <urge/runtime.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "support/runtime_fixture.hpp"
@@ -35,6 +37,44 @@ TEST_P(Go, CallsWhateverCanBeInvoked) {
         EXPECT_EQ(spawn([](auto... n) { return (n + ...); }, 1, 2, 3).join(), 6);
       },
       how());
+}
+
+// Closures of all sizes at once: they are told apart, and keep what was put into them.
+template <std::size_t N>
+struct payload {
+  alignas(N % 64 == 0 ? 64 : 1) unsigned char bytes[N];
+  explicit payload(unsigned char c) { std::fill_n(bytes, N, c); }
+  bool is(unsigned char c) const {
+    return std::all_of(bytes, bytes + N, [c](unsigned char b) { return b == c; }) &&
+           reinterpret_cast<std::uintptr_t>(this) % alignof(payload) == 0;
+  }
+};
+template <std::size_t N>
+void start_with_payload(std::vector<join_handle<bool>>& all) {
+  for (unsigned char c = 0; c < 40; ++c) all.push_back(spawn([p = payload<N>(c), c] { return p.is(c); }));
+}
+
+TEST_P(Go, KeepsClosuresOfEachSize) {
+  std::vector<join_handle<bool>> kept;
+  for (int round = 0; round < 20; ++round) {
+    run(
+        [&] {
+          std::vector<join_handle<bool>> all;
+          start_with_payload<1>(all);
+          start_with_payload<40>(all);
+          start_with_payload<64>(all);
+          start_with_payload<150>(all);
+          start_with_payload<256>(all);
+          start_with_payload<300>(all);
+          start_with_payload<500>(all);
+          start_with_payload<5000>(all);
+          for (auto& g : all) EXPECT_TRUE(g.join());
+          kept = std::move(all);
+        },
+        how());
+    // The last reference ends on a thread that has no P.
+    std::thread([&] { kept.clear(); }).join();
+  }
 }
 
 TEST_P(Go, ArgumentsAreCopiedAsByStdThread) {

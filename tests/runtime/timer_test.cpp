@@ -2,8 +2,11 @@
 // urge::timer, after_func and ticker.
 #include <urge/time.hpp>
 
+#include <urge/go.hpp>
 #include <urge/runtime.hpp>
+#include <urge/sync.hpp>
 
+#include <algorithm>
 #include <stdexcept>
 #include <vector>
 
@@ -175,6 +178,47 @@ TEST_P(Ticker, StoppingDroppingAndSettingWhileItFiresIsSafe) {
             }
           }));
         for (auto& h : all) h.join();
+      },
+      how());
+}
+
+// Those that wake have their turn as often as those that stand in the queues, however many these are. One P: where the
+// machine holds up one of two, the other goes on with its queue.
+class DueTimers : public WithSetting {};
+INSTANTIATE_TEST_SUITE_P(Settings, DueTimers, testing::ValuesIn(settings({1})), name_setting());
+
+TEST_P(DueTimers, DoNotWaitForTheQueues) {
+  constexpr std::size_t queued = 20'000, sleepers = 400;
+  if (GetParam().preempt == preempt_mode::off) GTEST_SKIP() << "what sysmon wakes is a G like any other there";
+  run(
+      [] {
+        std::vector<steady_clock::time_point> begun(queued), due(sleepers), woken(sleepers);
+        wait_group asleep, over;
+        asleep.add(sleepers), over.add(queued + sleepers);
+        for (std::size_t i = 0; i < sleepers; ++i)
+          go([&, i] {
+            due[i] = steady_clock::now() + 2ms + std::chrono::microseconds(i * 37 % 10'000);
+            asleep.done();
+            this_g::sleep_until(due[i]);
+            woken[i] = steady_clock::now();
+            over.done();
+          });
+        asleep.wait();
+        for (std::size_t i = 0; i < queued; ++i)
+          go([&, i] {
+            begun[i] = steady_clock::now();
+            while (steady_clock::now() < begun[i] + 2us) {
+            }
+            over.done();
+          });
+        over.wait();
+        // How many of the others began between the moment and the wake-up: a pause of the machine is none.
+        std::sort(begun.begin(), begun.end());
+        const auto before = [&](auto t) { return std::lower_bound(begun.begin(), begun.end(), t) - begun.begin(); };
+        std::vector<std::ptrdiff_t> others;
+        for (std::size_t i = 0; i < sleepers; ++i) others.push_back(before(woken[i]) - before(due[i]));
+        std::sort(others.begin(), others.end());
+        EXPECT_LT(others[sleepers / 2], 2 * sleepers) << "the largest: " << others.back();
       },
       how());
 }

@@ -38,6 +38,18 @@ struct Timers : testing::Test {
   std::vector<std::unique_ptr<entry>> entries;
 };
 
+TEST_F(Timers, RunsTheEarliestOfThoseThatAreDueAndNoMoreThanItIsTold) {
+  std::vector<entry*> order;
+  entry &c = arm(30, &order), &a = arm(10, &order), &b = arm(20, &order), &later = arm(50, &order);
+  EXPECT_EQ(heap.run(40, 2), 2u);
+  EXPECT_EQ(order, (std::vector{&a, &b}));
+  EXPECT_EQ(heap.next_when.load(), 30);
+  EXPECT_EQ(heap.run(40, 2), 1u);
+  EXPECT_EQ(order.back(), &c);
+  EXPECT_EQ(heap.run(40, 0), 0u);
+  EXPECT_TRUE(remove_timer(&later));
+}
+
 TEST_F(Timers, AddSaysWhetherItIsTheEarliest) {
   entry a, b, c;
   a.when = 20, b.when = 10, c.when = 30;

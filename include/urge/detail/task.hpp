@@ -5,9 +5,11 @@
 #include <urge/detail/wait_list.hpp>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <new>
 #include <optional>
 #include <stop_token>
 #include <tuple>
@@ -44,6 +46,14 @@ class task {
   task() = default;
   task(const task&) = delete;
   task& operator=(const task&) = delete;
+
+  // Memory of the library's own, for no libc lock is to be held where a G is started or ends. Threads: any.
+  static void* operator new(std::size_t bytes);
+  static void operator delete(void* memory, std::size_t bytes) noexcept;
+  static void* operator new(std::size_t bytes, std::align_val_t alignment) { return ::operator new(bytes, alignment); }
+  static void operator delete(void* memory, std::size_t bytes, std::align_val_t alignment) noexcept {
+    ::operator delete(memory, bytes, alignment);
+  }
 
   virtual void invoke() = 0;  // on the G; leaves the result behind
   void hold() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
