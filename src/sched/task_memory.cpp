@@ -121,7 +121,7 @@ void* detail::task::operator new(std::size_t bytes) {
 }
 
 void detail::task::operator delete(void* memory, std::size_t bytes) noexcept {
-  if (!is_ours(bytes)) return ::operator delete(memory, bytes);
+  if (!is_ours(bytes)) return ::operator delete(memory);
   on_own_p([&](P* p) { put(p, memory, size_of(bytes)); });
 }
 

@@ -51,8 +51,8 @@ class task {
   static void* operator new(std::size_t bytes);
   static void operator delete(void* memory, std::size_t bytes) noexcept;
   static void* operator new(std::size_t bytes, std::align_val_t alignment) { return ::operator new(bytes, alignment); }
-  static void operator delete(void* memory, std::size_t bytes, std::align_val_t alignment) noexcept {
-    ::operator delete(memory, bytes, alignment);
+  static void operator delete(void* memory, std::size_t, std::align_val_t alignment) noexcept {
+    ::operator delete(memory, alignment);
   }
 
   virtual void invoke() = 0;  // on the G; leaves the result behind
