@@ -37,6 +37,7 @@ void in_child_of_fork() noexcept {
   // What is only read under them, by snapshot, may be half written: figures, no lists.
   new (&sched.lock) raw_lock;
   new (&pool.lock) raw_lock;
+  renew_task_lock();
   uninstall();
 }
 

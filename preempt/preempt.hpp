@@ -41,8 +41,9 @@ void request(P&, std::uint32_t tick, std::int64_t slice_end_ns, bool by_signal, 
 // A thread whose P was taken as it slept has woken, and runs on without: it is to come to the scheduler. Context:
 // sysmon.
 void contain(M&) noexcept;
-// Tells the P's M to come to the scheduler, whatever its slice. Context: sysmon, while the run ends or the world stops.
-void summon(P&, bool by_signal) noexcept;
+// Tells the P's M to come to the scheduler, whatever its slice. `awake` as above. Context: sysmon, while the run ends
+// or the world stops.
+void summon(P&, bool by_signal, bool awake) noexcept;
 
 // Is this address in libc, the loader, libstdc++ or the unwinder?
 bool in_libc(std::uintptr_t pc) noexcept;

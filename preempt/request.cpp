@@ -36,17 +36,14 @@ void signal(M* m, std::uint32_t why) noexcept {
 void request(P& p, std::uint32_t tick, std::int64_t slice_end_ns, bool by_signal, bool awake) noexcept {
   p.slice_end_ns.store(slice_end_ns, relaxed);
   p.request.store(tick, relaxed);  // read after the yield word or in the handler; dies with the slice
+  summon(p, by_signal, awake);
+}
+
+void summon(P& p, bool by_signal, bool awake) noexcept {
   M* m = p.m.load(acquire);  // [p.m] acquire: the M. It may have lost the P since: then the handler finds no request
   if (!m) return;
   want_yield(m);
   if (by_signal) signal(m, awake ? M::sent_awake : M::sent);
-}
-
-void summon(P& p, bool by_signal) noexcept {
-  M* m = p.m.load(acquire);  // [p.m]
-  if (!m) return;
-  want_yield(m);
-  if (by_signal) signal(m, M::sent);
 }
 
 void contain(M& m) noexcept {

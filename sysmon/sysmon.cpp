@@ -237,7 +237,8 @@ std::int64_t fire_late_timers(std::int64_t now, std::uint64_t now_tick) noexcept
     timers_left_until[i] = 0;
     if (p.clock.next_when.load(relaxed) <= now) {
       const auto ran = static_cast<std::int64_t>(now_tick - p.run_start.load(relaxed));
-      if (p.status.load(relaxed) == p_status::running && ran < static_cast<std::int64_t>(ns_to_ticks(just_begun)))
+      if (p.status.load(relaxed) == p_status::running && ran < static_cast<std::int64_t>(ns_to_ticks(just_begun)) &&
+          p.clock.next_tick.load(relaxed) <= now_tick)  // it sees it, too
         timers_left_until[i] = now + moment;
       else
         p.clock.run(now);
@@ -255,7 +256,7 @@ outlook watch_all(std::int64_t now) noexcept {
   for (unsigned i = 0; i < n_ps; ++i) {
     P& p = all_ps[i];
     if (sched.stopping.load(relaxed)) {
-      preempt::summon(p, true);
+      preempt::summon(p, true, false);
       next = now + summon_interval;
       continue;
     }
@@ -264,7 +265,8 @@ outlook watch_all(std::int64_t now) noexcept {
       // A sleeper is left alone, without its P.
       if (p.status.load(acquire) == p_status::running) {                         // [p.status]
         const sleeper thread = take_from_sleeper(p, p.schedtick.load(acquire));  // [schedtick]
-        if (thread != sleeper::gone) preempt::summon(p, by_signal() && thread != sleeper::asleep);
+        if (thread != sleeper::gone)
+          preempt::summon(p, by_signal() && thread != sleeper::asleep, thread == sleeper::awake);
       }
       next = now + summon_interval;
       continue;

@@ -32,9 +32,13 @@ void put_global(gqueue& batch) noexcept {
   count_queue_locked();
 }
 
+bool woken_go_first() noexcept {
+  return sched.how.wakeup_preempt && sched.how.preempt != preempt_mode::off && sched.how.model == sched_model::gmp &&
+         sched.how.wakeup_share != 0;
+}
+
 void put_woken(gqueue& gs) noexcept {
-  const bool first = sched.how.wakeup_preempt && sched.how.preempt != preempt_mode::off &&
-                     sched.how.model == sched_model::gmp && sched.how.wakeup_share != 0;
+  const bool first = woken_go_first();
   {
     std::lock_guard hold(sched.lock);
     (first ? sched.woken : sched.queue).append(gs);
@@ -296,10 +300,14 @@ void stop_m(M* m) noexcept {
   }
 }
 
-void fire_due_timer(P* p) noexcept {
+bool fire_due_timer(P* p) noexcept {
   const std::int64_t now = monotonic_ns();
+  const G* const before = p->runnext.load(relaxed);
+  if (p->clock.run(now, 1) == 0) return false;
+  if (G* g = p->runnext.load(relaxed); g != before) p->woken_by_timer = g;
   // Others may run what is due behind it.
-  if (p->clock.run(now, 1) != 0 && p->clock.next_when.load(relaxed) <= now) wake_p();
+  if (p->clock.next_when.load(relaxed) <= now) wake_p();
+  return true;
 }
 
 std::int64_t earliest_timer() noexcept {

@@ -133,10 +133,10 @@ picked find_runnable(M* m) noexcept {
       return {std::exchange(m->to_pass, nullptr), false};
     P* p = m->p;
     const std::uint64_t now = ticks();
-    do {
-      if (timer_is_due(*p, now)) fire_due_timer(p);
+    for (bool fired = true; fired;) {
+      fired = timer_is_due(*p, now) && fire_due_timer(p);
       if (const picked next = pick_next(m); next.g) return next;
-    } while (timer_is_due(*p, now));
+    }
     if (netpoll::worth_a_look()) {
       gqueue readied;
       netpoll::poll(readied);
@@ -186,35 +186,37 @@ picked find_runnable(M* m) noexcept {
   }
 }
 
+// Another G comes before the one in runnext. One that a timer has put there is no heir of this slice: it goes before
+// the others. An heir stays where it is, unless its slice has run out: that ends a chain of inheritances, too. Without
+// this, Gs that spawn each other through `runnext` would keep the rest waiting for ever (golang/go#52934). The heir
+// goes behind the others, those of all Ps as after any slice: at the end of this P's queue it would come before the G
+// whose slice it was, and if no G of the chain gets to its end within a slice, they would pile up in the global queue.
+void put_aside(P* p, bool slice_is_over) noexcept {
+  const bool woken = p->woken_by_timer && p->woken_by_timer == p->runnext.load(relaxed) && woken_go_first();
+  if (!woken && !slice_is_over) return;
+  p->woken_by_timer = nullptr;
+  G* g = p->swap_runnext(nullptr, sched.procs.load(relaxed) == 1);
+  if (!g) return;
+  gqueue one;
+  one.push_back(g);
+  woken ? put_woken(one) : put_global(one);
+  wake_p();
+}
 }  // namespace
 
 picked pick_next(M* m) noexcept {
   P* p = m->p;
   if (!p || all_shall_stop()) return {};
   if (gm()) return {get_global(p, 1), false};
-  if (p->schedtick.load(relaxed) % global_interval == 0 || p->preempt_wanted()) {
-    // A slice that has run out ends a chain of inheritances too: without this, Gs that spawn each other through
-    // `runnext` would keep the rest waiting for ever (golang/go#52934). The heir goes behind the others, those of all
-    // Ps as after any slice: at the end of this P's queue it would come before the G whose slice it was, and if no G of
-    // the chain gets to its end within a slice, they would pile up in the global queue.
-    if (p->preempt_wanted()) {
-      const bool woken = std::exchange(p->heir_is_woken, false);
-      if (G* heir = p->swap_runnext(nullptr, sched.procs.load(relaxed) == 1)) {
-        // But for one that a timer has woken as the slice ended: that is no heir.
-        gqueue one;
-        one.push_back(heir);
-        woken ? put_woken(one) : put_global(one);
-        wake_p();
-      }
-    }
-    if (p->schedtick.load(relaxed) % global_interval == 0)
-      if (G* g = get_global(p, 1)) return {g, false};
-  }
+  if (p->preempt_wanted()) put_aside(p, true);
+  if (p->schedtick.load(relaxed) % global_interval == 0)
+    if (G* g = get_global(p, 1)) return put_aside(p, false), picked{g, false};
   if (sched.n_woken.load(relaxed) != 0) [[unlikely]] {
     if (may_take_woken(*p, ticks()))
-      if (G* g = get_woken(p)) return {g, false, true};
+      if (G* g = get_woken(p)) return put_aside(p, false), picked{g, false, true};
   }
   if (p->runnext.load(relaxed)) {
+    p->woken_by_timer = nullptr;
     if (G* g = p->swap_runnext(nullptr, sched.procs.load(relaxed) == 1))  // else a thief has been quicker
       return {g, g->slice_left == 0};                                     // or it has a slice of its own to go on with
   }
@@ -229,9 +231,7 @@ std::uint64_t until_look(const G* g, std::uint64_t length) noexcept {
   const std::uint64_t used = g->cpu.load(relaxed);
   return std::min(length, g->look_at > used ? g->look_at - used : ns_to_ticks(50'000));
 }
-}  // namespace
 
-namespace {
 // What the slice that ends has changed in the account of those that go before others: they may use `wakeup_share`
 // percent of the time, and one slice in advance.
 void settle_debt(P* p, std::uint64_t now) noexcept {

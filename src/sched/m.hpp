@@ -21,7 +21,6 @@ struct after_switch {
   G* prev = nullptr;  // null: g0
   void (*act)(M*, G* prev, void* arg) noexcept = nullptr;
   void* arg = nullptr;
-  bool timers = false;  // then look at the P's timers: whoever left held a lock that one of them may need
 };
 
 inline constexpr std::size_t alt_stack_bytes = 64 * 1024;

@@ -36,7 +36,8 @@ struct alignas(64) P {
   task_cache tasks[task_sizes];
   p_counters count;
 
-  bool timers_turn = true, heir_is_woken = false;  // the owner's: see fire_in_turn
+  bool timers_turn = true;            // the owner's: see timers_are_next
+  const G* woken_by_timer = nullptr;  // the owner's: a G that a timer has put into runnext, and that may be there still
 
   // --- the slice: written by the owner at each switch, read by sysmon ---
   alignas(64) atomic<std::uint32_t> schedtick{0};  // number of the slice

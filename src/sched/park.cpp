@@ -11,17 +11,13 @@ namespace urge {
 namespace {
 
 // Leaves `g` for whatever comes next on this M. A G that parks still holds the lock of what it waits on, which a
-// timer's function may need: then timers that are due run on the other side.
+// timer's function may need: then g0 fires the timer that is due, and goes on with its G.
 [[gnu::always_inline]] inline void leave_for_next(G* g, std::uint64_t now, after_switch after,
                                                   bool locked = false) noexcept {
   M* m = g->m;
   account(g, now);
-  if (m->p) {
-    if (locked)
-      after.timers = timer_is_due(*m->p, now);
-    else
-      fire_in_turn(m->p, now);
-  }
+  const bool timer = m->p && timers_are_next(m->p, now);
+  if (timer && !locked) fire_due_timer(m->p);
   if ((g->own || g->pthread_locks.load(relaxed) != 0) && !g->stopped_by_signal && g->thread_locks == 0) [[unlikely]]
     hook.settle_identity(*m, *g);
   picked next;
@@ -31,7 +27,7 @@ namespace {
     else
       stay_on_m(m, g);
   } else {
-    next = pick_next(m);
+    if (!timer || !locked) next = pick_next(m);
     if (next.g && next.g->home) [[unlikely]]
       m->to_pass = std::exchange(next.g, nullptr);
     if (next.g) take_over(m, next, now);

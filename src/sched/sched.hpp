@@ -191,8 +191,6 @@ inline void stay_on_m(M* m, G* g) noexcept {
 inline bool stays_on_thread(const G& g) noexcept { return sched.threads_stay() || g.thread_locks != 0; }
 // Of the identity that it runs under, or was stopped under by a signal.
 inline tls_words& words_of(const G& g) noexcept { return *(g.own ? g.own : g.m->loan)->words; }
-// Runs the P's timers if the first is due. Costs one load when it is not. Context: no lock held: a timer's function
-// may take a channel's.
 // The P's next slice begins, and is this G's.
 void begin_slice(P*, G*, std::uint64_t now, bool woken = false) noexcept;
 // When the G that runs there is to be looked at, for its limit of CPU time.
@@ -215,6 +213,7 @@ void put_global(gqueue&) noexcept;
 // Those that were woken by somebody who has no P: before the others, if options.wakeup_preempt says so. Sees that an M
 // comes for them.
 void put_woken(gqueue&) noexcept;
+bool woken_go_first() noexcept;  // false: the options put them behind the others
 // After the queues have changed. Context: sched.lock held.
 inline void count_queue_locked() noexcept {
   sched.n_woken.store(sched.woken.n, relaxed);                  // hints; the lock orders the queues

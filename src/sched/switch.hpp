@@ -29,18 +29,14 @@ inline void bind(M* m, identity* to, G* g) noexcept {
 }
 
 // Of the timers that are due one fires at a time, the earliest, and its G runs next. All at once they would come behind
-// whatever is in the queues.
-void fire_due_timer(P*) noexcept;
+// whatever is in the queues. False: none was due after all. Context: the P's owner.
+bool fire_due_timer(P*) noexcept;
 inline bool timer_is_due(const P& p, std::uint64_t now) noexcept { return p.clock.next_tick.load(relaxed) <= now; }
-// As a G stops: each second time, so that those in the queues have their turn too while timers fall due.
-inline void fire_in_turn(P* p, std::uint64_t now) noexcept {
+// As a G stops: is it the timers' turn? Each second time that some are due, so that the queues have theirs too.
+inline bool timers_are_next(P* p, std::uint64_t now) noexcept {
   if (!timer_is_due(*p, now)) [[likely]]
-    return;
-  if (p->timers_turn) {
-    fire_due_timer(p);
-    p->heir_is_woken = p->preempt_wanted();
-  }
-  p->timers_turn = !p->timers_turn;
+    return false;
+  return std::exchange(p->timers_turn, !p->timers_turn);
 }
 
 // First thing on the other side. Context: the new G with locks > 0, or g0.
@@ -50,8 +46,6 @@ inline void arrive(arch::transfer t) noexcept {
   (a.prev ? a.prev->context : m->g0) = t.from;
   sanitizer::arrived(m, a.prev);
   if (a.act) a.act(m, a.prev, a.arg);
-  if (a.timers && m->p && !m->p->preempt_wanted()) [[unlikely]]
-    fire_in_turn(m->p, ticks());
 }
 
 // Puts G's CPU time up to now.

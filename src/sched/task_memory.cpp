@@ -114,6 +114,8 @@ std::size_t size_of(std::size_t bytes) noexcept { return (bytes + task_step - 1)
 
 }  // namespace
 
+void renew_task_lock() noexcept { new (&depot.lock) raw_lock; }
+
 void* detail::task::operator new(std::size_t bytes) {
   if (!is_ours(bytes)) return ::operator new(bytes);
   if (void* b = on_own_p([&](P* p) { return take(p, size_of(bytes)); })) return b;

@@ -22,6 +22,8 @@ struct task_cache {
   char *unused = nullptr, *unused_end = nullptr;  // never handed out
 };
 
+void renew_task_lock() noexcept;  // in a child of fork: its holder is not there
+
 inline constexpr std::size_t task_step = 32, task_sizes = 16;  // sizes are multiples of it; larger ones are malloc's
 
 }  // namespace urge

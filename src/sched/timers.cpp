@@ -109,7 +109,10 @@ unsigned timers::run(std::int64_t now, unsigned most) noexcept {
     {
       std::lock_guard hold(lock);
       t = root;
-      if (!t || t->when > now) break;
+      if (!t || t->when > now) {
+        if (n == 0 && most != 0) set_next_locked();  // the two clocks do not agree, or another has been quicker
+        break;
+      }
       if (n == 0) running.fetch_add(1, seq_cst);  // [timers.running] before next_when says that there is nothing
       remove_locked(t, timer_node::state::firing);
       add_own(fired, std::uint64_t{1});

@@ -83,6 +83,7 @@ void begin_p(unsigned id) noexcept {
   // Slices of an earlier run had these numbers too.
   p.request.store(0, relaxed), p.stop_slice.store(0, relaxed), p.limit_at.store(0, relaxed);
   p.woken_debt.store(0, relaxed), p.woken_slice.store(false, relaxed);
+  p.timers_turn = true, p.woken_by_timer = nullptr;
   sched.procs_seen.store(id + 1, release);  // [procs.seen] release: its counters
 }
 
