@@ -60,6 +60,8 @@ constexpr std::int64_t lack_gap = 100'000'000;  // ns; after so long another row
 // EINTR.
 constexpr std::int64_t patience = 1'000'000'000;
 
+bool by_signal() noexcept { return sched.how.preempt == preempt_mode::async || sched.threads_stay(); }
+
 // gone     its P was taken
 // awake    it runs, or would go on from where it sleeps as if there had been no signal
 // asleep   it sleeps and keeps its P, for it is inside the runtime, or comes back just now: no signal
@@ -79,9 +81,11 @@ sleeper take_from_sleeper(P& p, std::uint32_t tick) noexcept {
   if (!m) return sleeper::asleep;  // it changes hands: nobody has been looked at yet
   if (!sched.can_detach) return sleeper::other;
   switch (look_at_thread(*m)) {
-    case doing::runs:
-    case doing::on_lock:  // whatever else it sleeps in when the signal comes has only just begun
+    case doing::runs:  // what it may sleep in when the signal comes has only just begun
       return sleeper::awake;
+    case doing::on_lock:
+      if (by_signal()) return sleeper::awake;
+      break;
     case doing::unknown:
       n_unknown.fetch_add(1, relaxed);
       return sleeper::other;
@@ -127,7 +131,6 @@ std::int64_t contain_woken(std::int64_t now) noexcept {
   next_round = now + std::max<std::int64_t>(ticks_to_ns(sched.quantum), n_watched * std::int64_t{100'000});
   return watched ? next_round : INT64_MAX;
 }
-bool by_signal() noexcept { return sched.how.preempt == preempt_mode::async || sched.threads_stay(); }
 
 // Looks at one P and acts; returns when to look again.
 std::int64_t watch(P& p, std::int64_t now, std::uint64_t now_tick) noexcept {

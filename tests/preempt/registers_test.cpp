@@ -4,7 +4,6 @@
 // between.
 #include <x86intrin.h>
 
-#include <cfenv>
 #include <cstring>
 
 #include "preempt/storm.hpp"
@@ -97,94 +96,128 @@ TEST_P(Registers, GeneralOnesAndTheDirectionFlagAreKept) {
   expect_right(r, enough);
 }
 
-// The same for a vector register file of `Vector`s: load, spin, store, compare.
-template <class Vector, class Hold>
+// The flags that arithmetic sets, each pattern of them. `loop` changes none.
+TEST_P(Registers, TheFlagsAreKept) {
+  const auto r = storm(how(), 4, enough, [](int who, std::uint64_t n) {
+    constexpr std::uint64_t carry = 1, parity = 4, adjust = 0x10, zero = 0x40, sign = 0x80, direction = 0x400,
+                            overflow = 0x800, all = carry | parity | adjust | zero | sign | direction | overflow;
+    std::uint64_t pattern = 0, bits = n * 5 + static_cast<unsigned>(who) * 37;
+    for (const std::uint64_t flag : {carry, parity, adjust, zero, sign, direction, overflow}) {
+      if (bits & 1) pattern |= flag;
+      bits >>= 1;
+    }
+    std::uint64_t flags = 0;
+    asm volatile(
+        "subq $128, %%rsp\n\t"
+        "pushfq\n\t"
+        "andq %[others], (%%rsp)\n\t"
+        "orq %[pattern], (%%rsp)\n\t"
+        "popfq\n\t"
+        "movq %[spins], %%rcx\n\t"
+        "1: loop 1b\n\t"
+        "pushfq\n\t"
+        "cld\n\t"
+        "popq %[flags]\n\t"
+        "addq $128, %%rsp\n\t"
+        : [flags] "=&r"(flags)
+        : [pattern] "r"(pattern), [others] "r"(~all), [spins] "i"(spins)
+        : "rcx", "memory", "cc");
+    return (flags & all) == pattern;
+  });
+  expect_right(r, enough);
+}
+
+// The same for the whole file of vector registers, `N` of `Bytes` each: load, spin, store, compare.
+template <std::size_t Bytes, std::size_t N, class Hold>
 bool vectors_survive(int who, std::uint64_t n, Hold&& hold) {
-  alignas(64) Vector in[8], out[8];
-  std::memset(in, 0, sizeof in);
+  alignas(64) unsigned char in[Bytes * N], out[Bytes * N] = {};
   for (std::size_t i = 0; i < sizeof in; ++i)
-    reinterpret_cast<unsigned char*>(in)[i] = static_cast<unsigned char>(i * 7 + static_cast<unsigned>(who) * 31 + n);
-  std::memset(out, 0, sizeof out);
+    in[i] = static_cast<unsigned char>(i * 7 + i / Bytes + static_cast<unsigned>(who) * 31 + n);
   hold(in, out);
   return std::memcmp(in, out, sizeof in) == 0;
 }
 
+#define URGE_TEST_SPIN "movq %2, %%rcx\n\t1: decq %%rcx\n\tjnz 1b\n\t"
+#define URGE_TEST_16 ".irp i,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
+#define URGE_TEST_32 URGE_TEST_16_31(".irp i,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,")
+#define URGE_TEST_16_31(first) first "16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n\t"
+#define URGE_TEST_XMM                                                                                                 \
+  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", \
+      "xmm14", "xmm15"
+
 TEST_P(Registers, SseIsKept) {
   const auto r = storm(how(), 4, enough, [](int who, std::uint64_t n) {
-    return vectors_survive<__m128i>(who, n, [](__m128i* in, __m128i* out) {
-      asm volatile(
-          "movdqa (%0), %%xmm0\n\tmovdqa 16(%0), %%xmm1\n\tmovdqa 32(%0), %%xmm2\n\tmovdqa 48(%0), %%xmm3\n\t"
-          "movdqa 64(%0), %%xmm12\n\tmovdqa 80(%0), %%xmm13\n\tmovdqa 96(%0), %%xmm14\n\tmovdqa 112(%0), %%xmm15\n\t"
-          "movq %2, %%rcx\n\t1: decq %%rcx\n\tjnz 1b\n\t"
-          "movdqa %%xmm0, (%1)\n\tmovdqa %%xmm1, 16(%1)\n\tmovdqa %%xmm2, 32(%1)\n\tmovdqa %%xmm3, 48(%1)\n\t"
-          "movdqa %%xmm12, 64(%1)\n\tmovdqa %%xmm13, 80(%1)\n\tmovdqa %%xmm14, 96(%1)\n\tmovdqa %%xmm15, 112(%1)\n\t" ::
-              "r"(in),
-          "r"(out), "i"(spins)
-          : "rcx", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm12", "xmm13", "xmm14", "xmm15");
+    return vectors_survive<16, 16>(who, n, [](const void* in, void* out) {
+      asm volatile(URGE_TEST_16 "movdqa 16*\\i(%0), %%xmm\\i\n\t.endr\n\t" URGE_TEST_SPIN URGE_TEST_16
+                                "movdqa %%xmm\\i, 16*\\i(%1)\n\t.endr\n\t" ::"r"(in),
+                   "r"(out), "i"(spins)
+                   : "rcx", "memory", "cc", URGE_TEST_XMM);
     });
   });
   expect_right(r, enough);
 }
 
-struct ymm {
-  unsigned char bytes[32];
-};
 TEST_P(Registers, AvxIsKept) {
   if (!__builtin_cpu_supports("avx2")) GTEST_SKIP() << "this CPU has no AVX2";
   const auto r = storm(how(), 4, enough, [](int who, std::uint64_t n) {
-    return vectors_survive<ymm>(who, n, [](ymm* in, ymm* out) {
-      asm volatile(
-          "vmovdqu (%0), %%ymm0\n\tvmovdqu 32(%0), %%ymm1\n\tvmovdqu 64(%0), %%ymm2\n\tvmovdqu 96(%0), %%ymm3\n\t"
-          "vmovdqu 128(%0), %%ymm12\n\tvmovdqu 160(%0), %%ymm13\n\tvmovdqu 192(%0), %%ymm14\n\tvmovdqu 224(%0), "
-          "%%ymm15\n\t"
-          "movq %2, %%rcx\n\t1: decq %%rcx\n\tjnz 1b\n\t"
-          "vmovdqu %%ymm0, (%1)\n\tvmovdqu %%ymm1, 32(%1)\n\tvmovdqu %%ymm2, 64(%1)\n\tvmovdqu %%ymm3, 96(%1)\n\t"
-          "vmovdqu %%ymm12, 128(%1)\n\tvmovdqu %%ymm13, 160(%1)\n\tvmovdqu %%ymm14, 192(%1)\n\tvmovdqu %%ymm15, "
-          "224(%1)\n\tvzeroupper\n\t" ::"r"(in),
-          "r"(out), "i"(spins)
-          : "rcx", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm12", "xmm13", "xmm14", "xmm15");
+    return vectors_survive<32, 16>(who, n, [](const void* in, void* out) {
+      asm volatile(URGE_TEST_16 "vmovdqu 32*\\i(%0), %%ymm\\i\n\t.endr\n\t" URGE_TEST_SPIN URGE_TEST_16
+                                "vmovdqu %%ymm\\i, 32*\\i(%1)\n\t.endr\n\tvzeroupper\n\t" ::"r"(in),
+                   "r"(out), "i"(spins)
+                   : "rcx", "memory", "cc", URGE_TEST_XMM);
     });
   });
   expect_right(r, enough);
 }
 
-struct zmm {
-  unsigned char bytes[64];
-};
+// All 32, and all masks.
 TEST_P(Registers, Avx512AndMasksAreKept) {
   if (!__builtin_cpu_supports("avx512bw")) GTEST_SKIP() << "this CPU has no AVX-512BW";
   const auto r = storm(how(), 4, enough, [](int who, std::uint64_t n) {
-    std::uint64_t mask = 0x0123456789abcdefu * static_cast<unsigned>(who + 1) + n, mask_out = 0;
-    const bool vectors = vectors_survive<zmm>(who, n, [&](zmm* in, zmm* out) {
-      asm volatile(
-          "vmovdqu64 (%0), %%zmm0\n\tvmovdqu64 64(%0), %%zmm1\n\tvmovdqu64 128(%0), %%zmm2\n\t"
-          "vmovdqu64 192(%0), %%zmm15\n\tvmovdqu64 256(%0), %%zmm16\n\tvmovdqu64 320(%0), %%zmm17\n\t"
-          "vmovdqu64 384(%0), %%zmm30\n\tvmovdqu64 448(%0), %%zmm31\n\tkmovq %3, %%k3\n\t"
-          "movq %4, %%rcx\n\t1: decq %%rcx\n\tjnz 1b\n\t"
-          "vmovdqu64 %%zmm0, (%1)\n\tvmovdqu64 %%zmm1, 64(%1)\n\tvmovdqu64 %%zmm2, 128(%1)\n\t"
-          "vmovdqu64 %%zmm15, 192(%1)\n\tvmovdqu64 %%zmm16, 256(%1)\n\tvmovdqu64 %%zmm17, 320(%1)\n\t"
-          "vmovdqu64 %%zmm30, 384(%1)\n\tvmovdqu64 %%zmm31, 448(%1)\n\tkmovq %%k3, %2\n\tvzeroupper\n\t" ::"r"(in),
-          "r"(out), "m"(mask_out), "m"(mask), "i"(spins)
-          : "rcx", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm15");
+    std::uint64_t masks[8], masks_out[8] = {};
+    for (unsigned i = 0; i < 8; ++i) masks[i] = 0x0123456789abcdefu * (static_cast<unsigned>(who) + i + 1) + n;
+    const bool vectors = vectors_survive<64, 32>(who, n, [&](const void* in, void* out) {
+      asm volatile(URGE_TEST_32
+                   "vmovdqu64 64*\\i(%0), %%zmm\\i\n\t.endr\n\t"
+                   ".irp i,0,1,2,3,4,5,6,7\n\tkmovq 8*\\i(%3), %%k\\i\n\t.endr\n\t" URGE_TEST_SPIN URGE_TEST_32
+                   "vmovdqu64 %%zmm\\i, 64*\\i(%1)\n\t.endr\n\t"
+                   ".irp i,0,1,2,3,4,5,6,7\n\tkmovq %%k\\i, 8*\\i(%4)\n\t.endr\n\tvzeroupper\n\t" ::"r"(in),
+                   "r"(out), "i"(spins), "r"(masks), "r"(masks_out)
+                   : "rcx", "memory", "cc", URGE_TEST_XMM);
     });
-    return vectors && mask == mask_out;
+    return vectors && std::memcmp(masks, masks_out, sizeof masks) == 0;
   });
   expect_right(r, enough);
 }
 
+// The eight of the x87, and both control words: rounding, precision, what is flushed to zero, which traps are on.
 TEST_P(Registers, X87AndTheControlWordsAreKept) {
   const auto r = storm(how(), 4, enough, [](int who, std::uint64_t n) {
-    static constexpr int modes[] = {FE_TONEAREST, FE_DOWNWARD, FE_UPWARD, FE_TOWARDZERO};
-    const int mode = modes[who % 4];
-    std::fesetround(mode);
-    long double in = 1.25L * static_cast<long double>(who + 1) + static_cast<long double>(n), out = 0;
-    asm volatile("movq %2, %%rcx\n\t1: decq %%rcx\n\tjnz 1b" : "=t"(out) : "0"(in), "i"(spins) : "rcx", "cc");
-    const unsigned round_bits = (_mm_getcsr() >> 13) & 3;
-    const bool right = in == out && std::fegetround() == mode &&
-                       round_bits == static_cast<unsigned>(mode == FE_TONEAREST  ? 0
-                                                           : mode == FE_DOWNWARD ? 1
-                                                           : mode == FE_UPWARD   ? 2
-                                                                                 : 3);
+    alignas(16) long double in[8], out[8] = {};
+    for (unsigned i = 0; i < 8; ++i)
+      in[i] = 1.25L * static_cast<long double>(who + 1) + i + static_cast<long double>(n);
+    unsigned short cw = 0, cw_out = 0;
+    unsigned csr = 0, csr_out = 0;
+    asm volatile("fnstcw %0\n\tstmxcsr %1" : "=m"(cw), "=m"(csr));
+    const unsigned short cw_before = cw;
+    const unsigned csr_before = csr, rounding = (static_cast<unsigned>(who) + static_cast<unsigned>(n)) & 3;
+    constexpr unsigned csr_pattern = 0xe07f,
+                       cw_pattern = 0xd00;  // rounding, flush, denormals, flags; rounding, precision
+    csr = (csr & ~csr_pattern) | rounding << 13 | (n & 1) << 15 | (n & 2) << 5 | (n & 0x3f);
+    cw = static_cast<unsigned short>((cw & ~cw_pattern) | rounding << 10 | (n & 1 ? 0x300 : 0x200));
+    asm volatile(
+        "ldmxcsr %[csr]\n\t"
+        ".irp i,0,1,2,3,4,5,6,7\n\tfldt 16*\\i(%[in])\n\t.endr\n\t"
+        "fldcw %[cw]\n\t"
+        "movq %[spins], %%rcx\n\t1: decq %%rcx\n\tjnz 1b\n\t"
+        "fnstcw %[cw_out]\n\tstmxcsr %[csr_out]\n\tfldcw %[cw_before]\n\tldmxcsr %[csr_before]\n\t"
+        ".irp i,7,6,5,4,3,2,1,0\n\tfstpt 16*\\i(%[out])\n\t.endr\n\t"
+        : [cw_out] "=m"(cw_out), [csr_out] "=m"(csr_out)
+        : [in] "r"(in), [out] "r"(out), [cw] "m"(cw), [csr] "m"(csr), [cw_before] "m"(cw_before),
+          [csr_before] "m"(csr_before), [spins] "i"(spins)
+        : "rcx", "memory", "cc", "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)");
+    bool right = cw_out == cw && csr_out == csr;
+    for (unsigned i = 0; i < 8; ++i) right = right && in[i] == out[i];
     return right;
   });
   expect_right(r, enough);

@@ -8,6 +8,8 @@
 #include <urge/sync.hpp>
 #include <urge/time.hpp>
 
+#include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -149,6 +151,34 @@ TEST_P(Deadlock, IsNoneWhileSomebodyIsInASystemCallOrIsToStart) {
         }
       },
       how());
+}
+
+// What they wait for comes from another process, after some looks.
+TEST_P(Deadlock, IsNoneWhileAllWaitForDescriptors) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const pid_t writer = ::fork();
+  if (writer == 0) {
+    for (int i = 0; i < 2; ++i) {
+      ::usleep(200'000);
+      if (::write(ends[1], "x", 1) != 1) ::_exit(1);
+    }
+    ::_exit(0);
+  }
+  ASSERT_GT(writer, 0);
+  run(
+      [&] {
+        char byte = 0;
+        auto polled = spawn([&] { return io::read(ends[0], &byte, 1); });
+        EXPECT_EQ(polled.join(), 1);
+        // Of this wait urge is told nothing.
+        EXPECT_EQ(::read(ends[0], &byte, 1), 1);
+      },
+      how());
+  int status = -1;
+  EXPECT_EQ(::waitpid(writer, &status, 0), writer);
+  EXPECT_EQ(status, 0);
+  ::close(ends[0]), ::close(ends[1]);
 }
 
 TEST_P(Deadlock, IsNoneWhileAPausedOneIsResumed) {

@@ -7,12 +7,20 @@
 #include <urge/sync.hpp>
 
 #include <fcntl.h>
+#include <poll.h>
+#include <semaphore.h>
+#include <sys/file.h>
+#include <sys/select.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <ctime>
+#include <functional>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -45,6 +53,7 @@ class pipes {
     int value = -1;
     return ::read(ends_[2 * static_cast<std::size_t>(i)], &value, sizeof value) == sizeof value ? value : -1;
   }
+  int reader(int i) const { return ends_[2 * static_cast<std::size_t>(i)]; }
   void write(int i, int value) const {
     EXPECT_EQ(::write(ends_[2 * static_cast<std::size_t>(i) + 1], &value, sizeof value), long{sizeof value});
   }
@@ -78,6 +87,73 @@ TEST_P(Unannounced, AReaderWaitsForWhatAGOfTheSamePWrites) {
           EXPECT_EQ(readers[static_cast<std::size_t>(i)].join(), 100 + i);
       },
       how());
+}
+
+// On all Ps a G sleeps in such a call; who ends it has to have one of them.
+TEST_P(Unannounced, WhateverTheCallIsTheOneThatEndsItGetsAP) {
+  const unsigned n = GetParam().procs;
+  const auto each_ends = [&](const char* name, std::function<bool(unsigned)> sleep, std::function<void(unsigned)> end) {
+    SCOPED_TRACE(name);
+    run(
+        [&] {
+          std::vector<join_handle<bool>> sleepers;
+          for (unsigned i = 0; i < n; ++i) sleepers.push_back(spawn([&, i] { return sleep(i); }));
+          this_g::yield();
+          for (unsigned i = 0; i < n; ++i) end(i);
+          for (auto& s : sleepers) EXPECT_TRUE(s.join());
+        },
+        how());
+  };
+  const auto fd = [](unsigned i) { return static_cast<int>(i); };
+
+  const pipes p(fd(n));
+  const auto write = [&](unsigned i) { p.write(fd(i), 1); };
+  const auto readable = [&](unsigned i) { return pollfd{p.reader(fd(i)), POLLIN, 0}; };
+  each_ends(
+      "poll",
+      [&](unsigned i) {
+        pollfd one = readable(i);
+        return ::poll(&one, 1, -1) == 1 && p.read(fd(i)) == 1;
+      },
+      write);
+  each_ends(
+      "select",
+      [&](unsigned i) {
+        fd_set all;
+        FD_ZERO(&all);
+        FD_SET(p.reader(fd(i)), &all);
+        return ::select(p.reader(fd(i)) + 1, &all, nullptr, nullptr, nullptr) == 1 && p.read(fd(i)) == 1;
+      },
+      write);
+
+  std::vector<sem_t> units(n);
+  for (auto& s : units) ::sem_init(&s, 0, 0);
+  each_ends(
+      "sem_wait", [&](unsigned i) { return ::sem_wait(&units[i]) == 0; }, [&](unsigned i) { ::sem_post(&units[i]); });
+  for (auto& s : units) ::sem_destroy(&s);
+
+  // Locks of two open files each.
+  std::FILE* const file = std::tmpfile();
+  const std::string path = "/proc/self/fd/" + std::to_string(::fileno(file));
+  const int held = ::open(path.c_str(), O_RDWR | O_CLOEXEC), wanted = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_EQ(::flock(held, LOCK_EX), 0);
+  each_ends(
+      "flock", [&](unsigned) { return ::flock(wanted, LOCK_EX) == 0; }, [&](unsigned) { ::flock(held, LOCK_UN); });
+  ::close(held), ::close(wanted), std::fclose(file);
+
+  // Children that end when they read something.
+  std::vector<pid_t> children(n);
+  for (unsigned i = 0; i < n; ++i) {
+    children[i] = ::fork();
+    if (children[i] == 0) ::_exit(p.read(fd(i)) == 1 ? 0 : 1);
+  }
+  each_ends(
+      "waitpid",
+      [&](unsigned i) {
+        int status = -1;
+        return ::waitpid(children[i], &status, 0) == children[i] && status == 0;
+      },
+      write);
 }
 
 TEST_P(Unannounced, AHundredReadersLeaveTheirPsToOthers) {
