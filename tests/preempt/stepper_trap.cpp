@@ -59,8 +59,9 @@ void wait_for_maker() noexcept {
   while (ticks() < until) os::sched_yield();
 }
 
-// Asks as sysmon does, and lets the library's handler answer. True: the thread goes on in the trampoline.
-bool ask(int, siginfo_t* info, void* uc) noexcept {
+// Asks as sysmon does, and lets the library's handler answer. True: the thread goes on in the trampoline. `it_may`: it
+// shall, sooner or later.
+bool ask(siginfo_t* info, void* uc, bool it_may) noexcept {
   M* m = current_m();
   const std::uintptr_t pc = arch::interrupted_pc(uc);
   for (int tries = 0; tries < patience; ++tries) {
@@ -71,7 +72,7 @@ bool ask(int, siginfo_t* info, void* uc) noexcept {
     m->signal_pending.store(1, release);
     preempt::urge_on_preempt_signal(preempt::shared.signal.load(relaxed), info, uc);
     if (arch::interrupted_pc(uc) != pc) return true;
-    bool again = false;
+    bool again = it_may;  // for no reason it refuses while sysmon looks whether this thread sleeps, and will ask again
     for (unsigned i = 0; i < std::size(before); ++i) {
       const auto why = static_cast<defer_reason>(i);
       if (preempt::deferred(why) == before[i]) continue;
@@ -108,7 +109,7 @@ void save_flags(ucontext_t* uc) noexcept {
 }
 
 // Stops the G at this place, for the nth time. Context: it may be.
-void stop(int number, siginfo_t* info, ucontext_t* uc, G* g, unsigned nth) noexcept {
+void stop(siginfo_t* info, ucontext_t* uc, G* g, unsigned nth) noexcept {
   ++now.n.asked;
   stopped* const s = find_stopped(nullptr);
   if (!s) return void(++now.n.lost);
@@ -119,7 +120,7 @@ void stop(int number, siginfo_t* info, ucontext_t* uc, G* g, unsigned nth) noexc
     ask_entry();
     flags_of(uc) &= ~trap_flag;  // until it is back: step_on_behind_entries
   } else {
-    if (!ask(number, info, uc)) return;
+    if (!ask(info, uc, true)) return;
     save_flags(uc);
   }
   s->g = g, s->pc = pc, s->nth = nth, s->runs = now.runs.load(relaxed), s->had_identity = had_identity;
@@ -133,7 +134,7 @@ void take_back_identity(G* g) noexcept {
 }
 
 // A G is back from its stop.
-void came_back(int number, siginfo_t* info, ucontext_t* uc, G* g, stopped& s) noexcept {
+void came_back(siginfo_t* info, ucontext_t* uc, G* g, stopped& s) noexcept {
   s.g = nullptr;
   const std::uintptr_t pc = arch::interrupted_pc(uc);
   if (s.nth == 0) {
@@ -154,7 +155,7 @@ void came_back(int number, siginfo_t* info, ucontext_t* uc, G* g, stopped& s) no
     return;
   }
   const unsigned times = now.where.times;
-  if (!now.at_entries() && s.nth < times) return stop(number, info, uc, g, s.nth + 1);
+  if (!now.at_entries() && s.nth < times) return stop(info, uc, g, s.nth + 1);
   if (now.n.stops % times == 0) take_back_identity(g);
 }
 
@@ -174,7 +175,7 @@ void step_on_behind_entries() noexcept {
   }
 }
 
-void on_trap(int number, siginfo_t* info, void* context) {
+void on_trap(int, siginfo_t* info, void* context) {
   auto* uc = static_cast<ucontext_t*>(context);
   greg_t& flags = flags_of(uc);
   G* const g = current_g();
@@ -203,17 +204,17 @@ void on_trap(int number, siginfo_t* info, void* context) {
     } else {
       // On its way back, and whoever resumed it had the flag.
       ++now.n.in_runtime;
-      if (each && ask(number, info, uc)) ++now.n.elsewhere;
+      if (each && ask(info, uc, false)) ++now.n.elsewhere;
     }
     return;
   }
   if (!g || g->locks.load(relaxed) != 0 || g->status.load(relaxed) != g_status::running) {
     ++now.n.in_runtime;
     if (!g && !current_m()->p) flags &= ~trap_flag;  // an M that has lost its P in a system call: the G goes elsewhere
-    if (each && ask(number, info, uc)) ++now.n.elsewhere;  // it must refuse
+    if (each && ask(info, uc, false)) ++now.n.elsewhere;  // it must refuse
     return;
   }
-  if (stopped* s = find_stopped(g)) return came_back(number, info, uc, g, *s);
+  if (stopped* s = find_stopped(g)) return came_back(info, uc, g, *s);
   ++now.n.instructions;
   if (now.at_entries() && !is_entry(pc)) return;
   const std::uint64_t at = now.n.places++;
@@ -223,7 +224,7 @@ void on_trap(int number, siginfo_t* info, void* context) {
   }
   const plan& w = now.where;
   if (at < w.first || (w.every != 0 ? (at - w.first) % w.every : at - w.first) != 0) return;
-  stop(number, info, uc, g, 1);
+  stop(info, uc, g, 1);
 }
 
 }  // namespace urge::test::stepper

@@ -218,7 +218,8 @@ TEST_P(DueTimers, DoNotWaitForTheQueues) {
         std::vector<std::ptrdiff_t> others;
         for (std::size_t i = 0; i < sleepers; ++i) others.push_back(before(woken[i]) - before(due[i]));
         std::sort(others.begin(), others.end());
-        EXPECT_LT(others[sleepers / 2], 2 * sleepers) << "the largest: " << others.back();
+        // Behind the queues, it would be most of them. Those that wake at once have half of the time.
+        EXPECT_LT(others[sleepers / 2], queued / 4) << "the largest: " << others.back();
       },
       how());
 }
