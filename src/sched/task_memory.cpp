@@ -43,6 +43,7 @@ bool refill_locked(task_cache& c, std::size_t size) noexcept {
 }
 
 void* take_from(task_cache& c, std::size_t size) noexcept {
+  if (!c.first && c.full) c.first = std::exchange(c.full, nullptr), c.n = chain;
   if (task_block* b = c.first) {
     c.first = b->next, --c.n;
     return b;
@@ -74,9 +75,7 @@ void* take(P* p, std::size_t size) noexcept {
   task_cache& c = p->tasks[size];
   if (void* b = take_from(c, size)) [[likely]]
     return b;
-  if (c.full) {
-    c.first = std::exchange(c.full, nullptr), c.n = chain;
-  } else {
+  {
     std::lock_guard hold(depot.lock);
     if (!refill_locked(c, size)) return nullptr;
   }
