@@ -61,17 +61,27 @@ TEST_P(OwnState, TheMaskGoesWithTheGOverEveryKindOfStop) {
   expect_right(r, preemptions);
 }
 
-// Finds the G whose stack, or alternate stack, the handler runs on.
+// Where a handler of this G is to run: on its stack, or on its alternate stack. A handler looks at the place of its own
+// G only: those of others change under its eyes, as their memory comes and goes.
 struct place {
+  const std::uint64_t g = this_g::id();
   const char* low = nullptr;
   const char* high = nullptr;
   sigjmp_buf* env = nullptr;
   volatile int visits = 0;
 };
-std::atomic<place*> places[64];
+std::atomic<std::uint64_t> owners[64];
+place* places[64];  // by owners[i]
+void enter_place(int who, place& p) {
+  places[who] = &p;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  owners[who] = p.g;
+}
+void leave_place(int who) { owners[who] = 0; }
 place* whose(const char* at) {
-  for (auto& slot : places)
-    if (place* p = slot.load(); p && at >= p->low && at < p->high) return p;
+  const std::uint64_t me = this_g::id();
+  for (std::size_t i = 0; i < std::size(owners); ++i)
+    if (owners[i] == me) return at >= places[i]->low && at < places[i]->high ? places[i] : nullptr;
   return nullptr;
 }
 std::atomic<int> elsewhere;
@@ -124,7 +134,7 @@ TEST_P(OwnState, TheAlternateStackGoesWithTheG) {
     if (memory == MAP_FAILED) return false;
     place mine;
     mine.low = memory, mine.high = memory + bytes;
-    places[who].store(&mine);
+    enter_place(who, mine);
     stack_t own{};
     own.ss_sp = memory, own.ss_size = bytes;
     bool right = sigaltstack(&own, nullptr) == 0;
@@ -140,7 +150,7 @@ TEST_P(OwnState, TheAlternateStackGoesWithTheG) {
     stack_t none{};
     none.ss_flags = SS_DISABLE;
     right = sigaltstack(&none, &seen) == 0 && seen.ss_sp == memory && right;
-    places[who].store(nullptr);
+    leave_place(who);
     munmap(memory, bytes);
     if (n % 3 == 0) this_g::sleep_for(20us);
     return right;
@@ -220,7 +230,7 @@ void jump_out(const options& how, int flags) {
       own.ss_sp = memory.data(), own.ss_size = memory.size();
       if (sigaltstack(&own, nullptr) != 0) return false;
     }
-    places[who].store(&p);
+    enter_place(who, p);
     volatile bool came_back = false;
     pthread_sigmask(SIG_SETMASK, &mine, nullptr);
     if (sigsetjmp(env, 1) == 0) {
@@ -236,7 +246,7 @@ void jump_out(const options& how, int flags) {
     pthread_sigmask(SIG_SETMASK, nullptr, &now);
     bool right = came_back && sigismember(&now, SIGUSR1) == 0 && sigismember(&now, SIGURG) == 0;
     for (int i = 1; i < 4; ++i) right = right && sigismember(&now, some_signals[i]) == (i == 1 + who % 3);
-    places[who].store(nullptr);
+    leave_place(who);
     own.ss_flags = SS_DISABLE;
     if (on_own) right = sigaltstack(&own, nullptr) == 0 && right;
     pthread_sigmask(SIG_SETMASK, &none, nullptr);
@@ -276,9 +286,9 @@ TEST_P(OwnState, LongjmpOutOfAHandlerIsHealedAtTheNextStop) {
     p.low = frame - 48 * 1024, p.high = frame;
     sigjmp_buf env;
     p.env = &env;
-    places[who].store(&p);
+    enter_place(who, p);
     if (sigsetjmp(env, 0) == 0) raise(SIGUSR1);
-    places[who].store(nullptr);
+    leave_place(who);
     spin(20'000);
     // A yield with nobody to give way to is no stop, and a short sleep may be over before it begins.
     sigset_t now;
