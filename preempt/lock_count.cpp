@@ -63,6 +63,9 @@ constinit real<int(rwlock*, const timespec*)> timedrdlock{"pthread_rwlock_timedr
     timedwrlock{"pthread_rwlock_timedwrlock"};
 constinit real<int(rwlock*, clockid_t, const timespec*)> clockrdlock{"pthread_rwlock_clockrdlock"},
     clockwrlock{"pthread_rwlock_clockwrlock"};
+// Of C11, whose mtx_t is a pthread_mutex_t: in libc they do not come by pthread's.
+constinit real<int(void*)> c11_lock{"mtx_lock"}, c11_trylock{"mtx_trylock"}, c11_unlock{"mtx_unlock"};
+constinit real<int(void*, const timespec*)> c11_timedlock{"mtx_timedlock"};
 constinit real<void(FILE*)> file_lock{"flockfile"}, file_unlock{"funlockfile"};
 constinit real<int(FILE*)> file_trylock{"ftrylockfile"};
 
@@ -70,11 +73,12 @@ constinit real<int(FILE*)> file_trylock{"ftrylockfile"};
 
 void find_lock_functions() noexcept {
   for (auto* f : {&mutex_lock, &mutex_trylock, &mutex_unlock}) f->get();
+  for (auto* f : {&c11_lock, &c11_trylock, &c11_unlock}) f->get();
   for (auto* f : {&rdlock, &wrlock, &tryrdlock, &trywrlock, &rwunlock}) f->get();
   for (auto* f : {&timedrdlock, &timedwrlock}) f->get();
   for (auto* f : {&clockrdlock, &clockwrlock}) f->get();
   for (auto* f : {&file_lock, &file_unlock}) f->get();
-  mutex_timedlock.get(), mutex_clocklock.get(), file_trylock.get();
+  mutex_timedlock.get(), mutex_clocklock.get(), c11_timedlock.get(), file_trylock.get();
 }
 
 }  // namespace urge::preempt
@@ -92,6 +96,11 @@ URGE_EXPORT int pthread_mutex_clocklock(pthread_mutex_t* m, clockid_t c, const t
   return lock(mutex_clocklock, m, c, t);
 }
 URGE_EXPORT int pthread_mutex_unlock(pthread_mutex_t* m) noexcept { return unlock(mutex_unlock, m); }
+
+URGE_EXPORT int mtx_lock(void* m) noexcept { return lock(c11_lock, m); }
+URGE_EXPORT int mtx_trylock(void* m) noexcept { return lock(c11_trylock, m); }
+URGE_EXPORT int mtx_timedlock(void* m, const timespec* t) noexcept { return lock(c11_timedlock, m, t); }
+URGE_EXPORT int mtx_unlock(void* m) noexcept { return unlock(c11_unlock, m); }
 
 URGE_EXPORT int pthread_rwlock_rdlock(pthread_rwlock_t* l) noexcept { return lock(rdlock, l); }
 URGE_EXPORT int pthread_rwlock_wrlock(pthread_rwlock_t* l) noexcept { return lock(wrlock, l); }

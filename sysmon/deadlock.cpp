@@ -69,7 +69,8 @@ bool all_asleep(std::uint64_t& switches) noexcept {
 }
 
 bool is_ours(int tid, void*) noexcept {
-  if (tid == os::gettid() || tid == sched.caller_tid.load(relaxed) || tid == sched.maker_tid.load(relaxed)) return true;
+  for (const auto* ours : {&sched.sysmon_tid, &sched.caller_tid, &sched.maker_tid})
+    if (tid == ours->load(relaxed)) return true;
   {
     std::lock_guard hold(sched.lock);
     for (const M* m = sched.all_ms; m; m = m->next_all)

@@ -297,6 +297,7 @@ outlook watch_all(std::int64_t now) noexcept {
 void* loop(void*) noexcept {
   os::set_timer_slack_1ns();
   os::ask_for_short_slices();
+  sched.sysmon_tid.store(os::gettid(), relaxed);
   bool idle_before = false;
   io_watch io;
   for (;;) {
@@ -323,6 +324,7 @@ void* loop(void*) noexcept {
     sched.sysmon_until.store(0, relaxed);
   }
   close_states();
+  sched.sysmon_tid.store(0, relaxed);
   return nullptr;
 }
 
@@ -338,6 +340,7 @@ int start() noexcept {
   forget_deadlock();
   sigset_t all, old;
   sigfillset(&all);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) sigdelset(&all, fault);  // else nobody would hear of ours
   pthread_sigmask(SIG_SETMASK, &all, &old);
   const int error = pthread_create(&thread, nullptr, loop, nullptr);
   pthread_sigmask(SIG_SETMASK, &old, nullptr);

@@ -101,9 +101,9 @@ __attribute__((no_sanitize("thread", "address"))) void print_g(raw_print& out, c
 
 std::string_view name_of(wait_reason why) noexcept {
   constexpr std::string_view names[] = {
-      "none",      "sleep",   "chan receive", "chan send", "select",     "mutex", "shared_mutex", "condition_variable",
-      "semaphore", "latch",   "barrier",      "once",      "wait_group", "join",  "exit",         "paused",
-      "io read",   "io write"};
+      "none",   "sleep",     "chan receive", "chan send", "select", "mutex",      "shared_mutex", "condition_variable",
+      "mutex",  "semaphore", "latch",        "barrier",   "once",   "wait_group", "join",         "exit",
+      "paused", "io read",   "io write"};
   return names[static_cast<unsigned>(why)];
 }
 

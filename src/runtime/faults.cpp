@@ -91,6 +91,12 @@ void end_here() noexcept {
   stand_still(g);
 }
 
+// On a thread of ours that runs no G: g0 of an M, sysmon, the maker.
+bool in_the_runtime() noexcept {
+  const int tid = os::gettid();
+  return current_m() || tid == sched.sysmon_tid.load(relaxed) || tid == sched.maker_tid.load(relaxed);
+}
+
 // Context: signal handler.
 void on_fault(int signal, siginfo_t* info, void* uc) noexcept {
   std::size_t i = 0;
@@ -111,11 +117,12 @@ void on_fault(int signal, siginfo_t* info, void* uc) noexcept {
       g->saved = nullptr;
       return arch::redirect_for_good(uc, end_here, urge_async_sp);
     }
-  } else if (current_m()) {
+  } else if (in_the_runtime()) {
     raw_print(2) << "urge: " << names[i] << " in the scheduler\n";
   }
-  if (current_m() && (!g || g->locks.load(relaxed) != g->guards.load(relaxed))) dump_all(2);
+  if (g ? g->locks.load(relaxed) != g->guards.load(relaxed) : in_the_runtime()) dump_all(2);
   preempt::kernel_action(signal, &before[i], nullptr);
+  if (info->si_code <= 0) os::tgkill(os::gettid(), signal);  // somebody has sent it: no instruction raises it again
 }
 
 }  // namespace

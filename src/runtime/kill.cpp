@@ -17,14 +17,15 @@ constexpr std::int64_t longest_pause = 1'000'000;
 
 bool live(const task& t) noexcept { return t.state.load(relaxed) == outcome::live; }
 
-// Sees that a doomed G comes to where it can end. Context: the joiners' lock held, and so the G not gone.
-void rouse(task& t, G* g) noexcept {
+// Sees that a doomed G comes to where it can end; `from_locks`: also if it waits for one. Context: the joiners' lock
+// held, and so the G not gone.
+void rouse(task& t, G* g, bool from_locks) noexcept {
   if (t.paused) {
     t.paused = false;
     set_pause(g, 0);
     return ready(g);
   }
-  end_wait(g);
+  end_wait(g, from_locks);
   if (g->status.load(relaxed) != g_status::running) return;
   P& p = all_ps[g->on_p.load(relaxed)];  // if it has moved on, another G gives way once for nothing
   p.stop_slice.store(p.schedtick.load(relaxed), relaxed);
@@ -55,8 +56,8 @@ bool kill_task(task& t) {
       g->doomed_at = g->cpu.load(relaxed);
       g->doomed.store(doom::wanted, seq_cst);  // [doomed] we: doomed; look at its wait / it: its wait; look at doomed
     }
-    rouse(t, g);
     const std::int64_t now = monotonic_ns();
+    rouse(t, g, until - now < patience / 2);
     if (now >= until) {
       lock_of(t.joiners).unlock();
       leave(self);

@@ -78,7 +78,7 @@ void prepare(const options& how) {
   sched.procs.store(how.procs ? how.procs : usable_cpus());
   sched.procs_seen.store(0), sched.world_stops.store(false);
   sched.deadlocked.store(false);
-  sched.caller_tid.store(os::gettid()), sched.maker_tid.store(0);
+  sched.caller_tid.store(os::gettid()), sched.maker_tid.store(0), sched.sysmon_tid.store(0);
   sched.quantum = ns_to_ticks(how.quantum.count());
   sched.can_detach = !sanitizer::on && os::allow_membarrier();  // a sanitizer does not see that fence
   sched.woken_slice = std::min(sched.quantum, ns_to_ticks(woken_slice_ns));

@@ -11,10 +11,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 #include "base/lock.hpp"
+#include "base/maps.hpp"
 
 namespace urge {
 
@@ -103,31 +106,71 @@ void map_modules() noexcept {
   dl_iterate_phdr(add, nullptr);
 }
 
+namespace {
+
+void print_in(const module& m, raw_print& out, std::uintptr_t pc, names how) noexcept {
+  const char* slash = std::strrchr(m.path, '/');
+  const char* name = slash ? slash + 1 : m.path;
+  std::uintptr_t offset = 0;
+  const char* file = m.file.load(acquire);  // [symbols.file] acquire: bytes
+  if (const char* function = file ? find_function(m, file, pc - m.base, offset) : nullptr) {
+    char* plain = how == names::source ? abi::__cxa_demangle(function, nullptr, nullptr, nullptr) : nullptr;
+    out << (plain ? plain : function) << "+";
+    if (plain) std::free(plain);  // nothing of malloc's where there is none to free
+    out.hex(offset) << " (" << name << ")";
+  } else {
+    out << name << "+";
+    out.hex(pc - m.base);
+  }
+}
+
+// Where the file's address 0 lies, by the segment that this mapping is a part of.
+std::uintptr_t base_of(const os::file_mapping& at, const module& m, const char* file) noexcept {
+  const auto& header = *reinterpret_cast<const Elf64_Ehdr*>(file);
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return at.low - at.offset;
+  if (header.e_phoff + std::uint64_t{header.e_phnum} * sizeof(Elf64_Phdr) > m.bytes) return at.low - at.offset;
+  const auto* segments = reinterpret_cast<const Elf64_Phdr*>(file + header.e_phoff);
+  for (unsigned i = 0; i < header.e_phnum; ++i) {
+    const Elf64_Phdr& s = segments[i];
+    const std::uint64_t from = s.p_offset & ~std::uint64_t{4095};
+    if (s.p_type == PT_LOAD && at.offset >= from && at.offset < s.p_offset + s.p_filesz)
+      return at.low - at.offset + s.p_offset - s.p_vaddr;
+  }
+  return at.low - at.offset;
+}
+
+// Of a module that was loaded later: it may be gone tomorrow, so nothing of it is kept. Context: maps_lock held.
+bool print_in_a_later_one(raw_print& out, std::uintptr_t pc, names how) noexcept {
+  static os::file_mapping at;
+  static module m;
+  at = {};
+  if (!os::file_at(pc, at)) return false;
+  std::memcpy(m.path, at.path, sizeof m.path);
+  m.file.store(nullptr, relaxed), m.bytes = 0, m.tried = false;
+  map_file(m);
+  const char* file = m.file.load(relaxed);
+  m.base = file ? base_of(at, m, file) : at.low - at.offset;
+  print_in(m, out, pc, how);
+  if (file) os::syscall6(SYS_munmap, reinterpret_cast<long>(file), static_cast<long>(m.bytes));
+  return true;
+}
+
+}  // namespace
+
 void print_symbol(raw_print& out, std::uintptr_t pc, names how) noexcept {
-  for (std::size_t i = 0; i < n_modules; ++i) {
-    module& m = modules[i];
-    if (pc < m.low || pc >= m.high) continue;
-    const char* slash = std::strrchr(m.path, '/');
-    const char* name = slash ? slash + 1 : m.path;
-    // A handler that interrupted the holder on this thread must not wait for it.
-    if (maps_lock.try_lock()) {
-      map_file(m);
-      maps_lock.unlock();
-    }
-    std::uintptr_t offset = 0;
-    const char* file = m.file.load(acquire);  // [symbols.file] acquire: bytes
-    if (const char* function = file ? find_function(m, file, pc - m.base, offset) : nullptr) {
-      char* plain = how == names::source ? abi::__cxa_demangle(function, nullptr, nullptr, nullptr) : nullptr;
-      out << (plain ? plain : function) << "+";
-      if (plain) std::free(plain);  // nothing of malloc's where there is none to free
-      out.hex(offset) << " (" << name << ")";
-    } else {
-      out << name << "+";
-      out.hex(pc - m.base);
-    }
+  // A handler that interrupted the holder on this thread must not wait for it.
+  std::unique_lock hold(maps_lock, std::try_to_lock);
+  module* const last = modules + n_modules;
+  module* const m = std::find_if(modules, last, [pc](const module& k) { return pc >= k.low && pc < k.high; });
+  if (m == last) {
+    if (!hold || !print_in_a_later_one(out, pc, how)) out << "?";
     return;
   }
-  out << "?";
+  if (hold) {
+    map_file(*m);
+    hold.unlock();
+  }
+  print_in(*m, out, pc, how);
 }
 
 }  // namespace urge

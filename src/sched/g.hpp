@@ -28,6 +28,7 @@ enum class wait_reason : std::uint8_t {
   mutex,
   shared_mutex,
   condition_variable,
+  relock,  // of its mutex: before that a G may not leave, not even one that is killed
   semaphore,
   latch,
   barrier,

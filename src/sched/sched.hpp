@@ -77,7 +77,7 @@ struct scheduler {
   atomic<std::uint32_t> spare_ms{0};
 
   atomic<bool> deadlocked{false};           // the run ends because no G can ever go on: sysmon/deadlock.cpp
-  atomic<int> caller_tid{0}, maker_tid{0};  // threads of the run that are no Ms, beside sysmon
+  atomic<int> caller_tid{0}, maker_tid{0}, sysmon_tid{0};  // threads of the run that are no Ms
   note world_note;                          // of the G that stops the world
 
   // --- anyone ---

@@ -36,21 +36,34 @@ void take_off(waiter& w) noexcept {
   }
 }
 
-constexpr std::uint64_t claimed = wait_claimed, kill_keeps_off = 2;
+constexpr std::uint64_t claimed = wait_claimed, parking = 2, to_the_end = 4, for_a_lock = 8, bits = 15;
 
-bool claim(G* g, std::uint64_t number) noexcept {
+bool is_on(std::uint64_t word, std::uint64_t number) noexcept {
+  return (word | parking | to_the_end) == (number | parking | to_the_end);
+}
+
+// Gives the word of a wait that nobody has claimed other bits. False: somebody has.
+template <class F>
+bool change(G* g, std::uint64_t number, F to) noexcept {
   std::uint64_t now = g->wait_word.load(relaxed);
-  while ((now | kill_keeps_off) == (number | kill_keeps_off))
-    if (g->wait_word.compare_exchange_weak(now, now | claimed, seq_cst, relaxed))
-      return true;  // [wait.word] one winner
+  while (is_on(now, number))
+    if (g->wait_word.compare_exchange_weak(now, to(now), seq_cst, relaxed)) return true;  // [wait.word] one winner
   return false;
 }
-bool claim(wait_record& r) noexcept { return claim(r.g, r.number); }
+bool claim(wait_record& r) noexcept {
+  return change(r.g, r.number, [](std::uint64_t word) { return word | claimed; });
+}
 
-// May kill end such a wait? Of those it may not, a mutex and its like count on each waiter without a deadline.
-constexpr bool may_be_killed(wait_reason why) noexcept {
-  return why != wait_reason::mutex && why != wait_reason::shared_mutex && why != wait_reason::once &&
-         why != wait_reason::condition_variable;
+// A lock is not given up at once: many a function that locks is noexcept, as destructors are, and would not let the
+// exception pass.
+constexpr bool is_lock(wait_reason why) noexcept {
+  return why == wait_reason::mutex || why == wait_reason::shared_mutex || why == wait_reason::once;
+}
+
+// `word` is what it was; if it has changed, kill will look again.
+void end_wait(G* g, std::uint64_t word, bool of_a_lock) noexcept {
+  if (word & (claimed | parking | to_the_end | (of_a_lock ? 0 : for_a_lock))) return;
+  if (g->wait_word.compare_exchange_strong(word, word | claimed, seq_cst, relaxed)) ready(g);  // [wait.word]
 }
 
 void timed_out(timer_node* t) noexcept {
@@ -70,7 +83,7 @@ struct after_park {
 void finish_park(M* m, G* g, void* arg) noexcept {
   const after_park a = *static_cast<after_park*>(arg);
   const std::uint64_t number = a.record->number;
-  g->wait_word.store(number | kill_keeps_off, release);  // [wait.word] release: the record
+  g->wait_word.store(number | parking, release);  // [wait.word] release: the record
   if (a.deadline != os::no_deadline && m->p) {
     a.record->timer.when = a.deadline;
     a.record->timer.fire = timed_out;
@@ -81,12 +94,10 @@ void finish_park(M* m, G* g, void* arg) noexcept {
     a.unlock(a.arg);
   }
   // Only now kill may end it: the G may run, and its record be gone, as soon as it does.
-  std::uint64_t still = number | kill_keeps_off;
-  if ((number & kill_keeps_off) ||
-      !g->wait_word.compare_exchange_strong(still, number, seq_cst, relaxed))  // [wait.word] we: word; look at doomed /
-    return;                                                                    // kill: doomed; look at the word
-  const doom d = g->doomed.load(seq_cst);                                      // [doomed] seq_cst: after the word
-  if ((d == doom::wanted || a.refused) && claim(g, number)) ready(g);
+  // [wait.word] we: word; look at doomed / kill: doomed; look at the word
+  if (!change(g, number, [](std::uint64_t word) { return word & ~parking; })) return;
+  const doom d = g->doomed.load(seq_cst);  // [doomed] seq_cst: after the word
+  if (d == doom::wanted || a.refused) end_wait(g, number, false);
 }
 
 void unlock_one(void* l) noexcept { lock_of(*static_cast<wait_list*>(l)).unlock(); }
@@ -94,24 +105,36 @@ void unlock_one(void* l) noexcept { lock_of(*static_cast<wait_list*>(l)).unlock(
 
 waiter* pop(wait_list& l) noexcept {
   while (waiter* w = l.first) {
-    // Claimed while it is still listed: a G that lost its wait to another waker comes to take its nodes off, and may
-    // not find this one gone, leave, and take the record with it, before we have looked at that.
-    const bool ours = claim(*w->record);
-    if (ours) w->record->winner = w;
-    unlink(*w);
-    if (ours) return w;
+    if (take(*w)) return w;
   }
   return nullptr;
+}
+
+// Claimed while it is still listed: a G that lost its wait to another waker comes to take its nodes off, and may not
+// find this one gone, leave, and take the record with it, before we have looked at that.
+bool take(waiter& w) noexcept {
+  const bool ours = claim(*w.record);
+  if (ours) w.record->winner = &w;
+  unlink(w);
+  return ours;
+}
+
+bool take_to_move(waiter& w) noexcept {
+  const bool ours = change(w.record->g, w.record->number, [](std::uint64_t word) { return word | to_the_end; });
+  unlink(w);
+  return ours;
 }
 
 waiter* wait_any(G* g, waiter* nodes, std::uint32_t n, wait_reason why, void (*unlock)(void*) noexcept, void* arg,
                  std::int64_t deadline_ns) {
   wait_record r;
   r.g = g, r.nodes = nodes, r.n = n;
-  const bool killable = may_be_killed(why);
-  r.number = ((g->wait_word.load(relaxed) | 3) + 1) | (killable ? 0 : kill_keeps_off);
-  // The exception of a kill was caught by somebody who should not have: such a G waits no more, it stands still.
-  const bool refused = killable && g->doomed.load(relaxed) == doom::unwinding && std::uncaught_exceptions() == 0;
+  // While it is unwinding, its destructors wait as they would, and handlers for a lock. But if the exception of a kill
+  // was caught by somebody who should not have, the G waits no more: it stands still.
+  const bool unwinding = g->doomed.load(relaxed) == doom::unwinding;
+  const bool killable = why != wait_reason::relock && !(unwinding && (is_lock(why) || std::uncaught_exceptions() != 0));
+  const bool refused = killable && unwinding;
+  r.number = ((g->wait_word.load(relaxed) | bits) + 1) | (killable ? 0 : to_the_end) | (is_lock(why) ? for_a_lock : 0);
   for (std::uint32_t i = 0; i < n; ++i) nodes[i].record = &r;
   g->waiting_on.store(&r, relaxed);
   after_park a{unlock, arg, &r, deadline_ns, refused};
@@ -125,16 +148,12 @@ waiter* wait_any(G* g, waiter* nodes, std::uint32_t n, wait_reason why, void (*u
     if (refused) stand_still(g);
     leave_without_yield(g);
     unwind_if_doomed(g);
-    add_own(g->locks, 1u);              // it is unwinding: its destructors wait as they would
-    std::atomic_signal_fence(seq_cst);  // as in enter
-    settle_here(g);
   }
   return r.winner;
 }
 
-void end_wait(G* g) noexcept {
-  const std::uint64_t word = g->wait_word.load(seq_cst);  // [wait.word] seq_cst: after doomed
-  if (!(word & (claimed | kill_keeps_off)) && claim(g, word)) ready(g);
+void end_wait(G* g, bool of_a_lock) noexcept {
+  end_wait(g, g->wait_word.load(seq_cst), of_a_lock);  // [wait.word] seq_cst: after doomed
 }
 
 bool wait(G* g, wait_list& l, waiter& w, wait_reason why, std::int64_t deadline_ns, bool in_front) {

@@ -9,8 +9,9 @@
 //                    record: so kill may claim too, without a list's lock and not knowing whether the wait is still on.
 //                    Written by the G's M once its context is saved; even numbers go up, so none comes back
 //   waiter.list      under that list's lock; null: not on it. The G looks at its own without: null is the last word.
-//   wait_word & 2    kill keeps off: until the code after the switch is through with the record; and in waits of
-//                    primitives that rely on their waiters without a deadline being there
+//   wait_word & 2    kill keeps off: the code after the switch is not through with the record
+//   wait_word & 4    kill keeps off to the end: the G may not leave without what it waits for
+//   wait_word & 8    kill keeps off at first: for a lock, which it will mostly get soon
 // Order of locks: list, then timers. A timer's function takes no list's lock.
 #pragma once
 #include <urge/detail/wait_list.hpp>
@@ -56,6 +57,10 @@ void unlink(waiter& w) noexcept;
 // Takes the first waiter that can still be claimed off the list, and claims it; null: none. It is the caller's duty to
 // make its G runnable, best after unlocking; until then the waiter stays where it is.
 waiter* pop(wait_list& l) noexcept;
+// The same of one waiter; false: somebody else has claimed it, it is off the list.
+bool take(waiter& w) noexcept;
+// Takes a waiter off the list to put it on another one: from here on kill keeps off. False: it has been quicker.
+bool take_to_move(waiter& w) noexcept;
 inline bool empty(const wait_list& l) noexcept { return l.first == nullptr; }
 
 inline void wake(waiter* w) noexcept { ready(w->record->g); }
@@ -66,8 +71,7 @@ inline std::int64_t to_ns(time_point t) noexcept {
 }
 
 // Waits on `l`, whose lock is held and gets released. True: `w` was claimed by a waker; false: the deadline passed.
-// Throws detail::unwind_g, having left the runtime, if the G is killed meanwhile and `why` is one of those that
-// kill may end.
+// Throws detail::unwind_g, having left the runtime, if the G is killed meanwhile; not for wait_reason::relock.
 // Context: a G inside enter/leave.
 bool wait(G* g, wait_list& l, waiter& w, wait_reason why, std::int64_t deadline_ns = os::no_deadline,
           bool in_front = false);
@@ -77,8 +81,9 @@ bool wait(G* g, wait_list& l, waiter& w, wait_reason why, std::int64_t deadline_
 waiter* wait_any(G* g, waiter* nodes, std::uint32_t n, wait_reason why, void (*unlock)(void*) noexcept, void* arg,
                  std::int64_t deadline_ns);
 
-// For a G that is doomed: ends its wait, if it is in one that may be ended. Context: any M or thread.
-void end_wait(G*) noexcept;
+// For a G that is doomed: ends its wait, if it is in one that may be ended. `of_a_lock`: also for a lock.
+// Context: any M or thread.
+void end_wait(G*, bool of_a_lock) noexcept;
 
 // The G will never run again: takes its nodes off their lists. Context: the end of a run, everything else stopped.
 void forget(wait_record&) noexcept;

@@ -6,6 +6,9 @@
 // once, when the mutex is its own to take: notify_all with the mutex locked wakes nobody for nothing, and the order is
 // kept. Waiters with a deadline are woken directly: their timer may claim them while they would move. They move when
 // the list's lock is released: a notified waiter may destroy the condition variable.
+//
+// A waiter that is killed locks the mutex before it is unwound: its unique_lock will unlock it. One that has been
+// notified goes on first: else the notification might be lost.
 #include <urge/sync.hpp>
 
 #include "sync/mutex_core.hpp"
@@ -31,7 +34,7 @@ struct notified {
       if (next) woken.push_back(next->record->g);
       return next != nullptr;
     }
-    unlink(*w);
+    if (!take_to_move(*w)) return take_first(l);
     if (last)
       last->next = w;
     else
@@ -72,13 +75,16 @@ bool wait_notified(wait_list& l, std::unique_lock<urge::mutex>& lock, time_point
   w.limited = deadline_ns != os::no_deadline;
   lock_of(l).lock();
   unlock_inside(*m);
-  const bool notified = wait(g, l, w, wait_reason::condition_variable, deadline_ns);
-  if (w.moved) {
-    lock_when_woken(g, *m, w);
-  } else {
-    mutex_waiter again;
-    lock_inside(g, *m, again, os::no_deadline);
+  bool notified = false;
+  try {
+    notified = wait(g, l, w, wait_reason::condition_variable, deadline_ns);
+  } catch (const unwind_g&) {
+    g = enter(who);
+    relock(g, *m);
+    leave(g);
+    throw;
   }
+  w.moved ? lock_when_woken(g, *m, w) : relock(g, *m);
   leave(g);
   return notified;
 }

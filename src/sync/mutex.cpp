@@ -87,7 +87,7 @@ bool accept(mutex_core& m) noexcept {
 }
 
 // `was_woken`: by an unlock, so the flag is the caller's to clear.
-bool lock_by_queueing(G* g, mutex_core& m, mutex_waiter& w, std::int64_t deadline_ns, bool was_woken) noexcept {
+bool lock_by_queueing(G* g, mutex_core& m, mutex_waiter& w, std::int64_t deadline_ns, bool was_woken, wait_reason why) {
   for (;;) {
     lock_of(m.waiters).lock();
     forget_earlier_run_locked(m);
@@ -98,19 +98,24 @@ bool lock_by_queueing(G* g, mutex_core& m, mutex_waiter& w, std::int64_t deadlin
     }
     if (w.since == 0) w.since = ticks();
     w.granted = false;
-    if (!wait(g, m.waiters, w, wait_reason::mutex, deadline_ns, was_woken)) return false;
+    if (!wait(g, m.waiters, w, why, deadline_ns, was_woken)) return false;
     if (w.granted) return accept(m);
     was_woken = true;
   }
 }
 }  // namespace
 
-bool lock_inside(G* g, mutex_core& m, mutex_waiter& w, std::int64_t deadline_ns) noexcept {
-  return lock_by_spinning(g, m) || lock_by_queueing(g, m, w, deadline_ns, false);
+bool lock_inside(G* g, mutex_core& m, mutex_waiter& w, std::int64_t deadline_ns, wait_reason why) {
+  return lock_by_spinning(g, m) || lock_by_queueing(g, m, w, deadline_ns, false, why);
 }
 
-bool lock_when_woken(G* g, mutex_core& m, mutex_waiter& w) noexcept {
-  return w.granted ? accept(m) : lock_by_queueing(g, m, w, os::no_deadline, true);
+void relock(G* g, mutex_core& m) noexcept {
+  mutex_waiter w;
+  lock_inside(g, m, w, os::no_deadline, wait_reason::relock);
+}
+
+void lock_when_woken(G* g, mutex_core& m, mutex_waiter& w) noexcept {
+  w.granted ? accept(m) : lock_by_queueing(g, m, w, os::no_deadline, true, wait_reason::relock);
 }
 
 bool unlock_inside(mutex_core& m) noexcept {
@@ -155,8 +160,7 @@ G* move_to_mutex(mutex_waiter& w) noexcept {
     const bool nobody = owner_in(now) == nullptr && !(now & woken);
     if (!m.word.compare_exchange_weak(now, now | has_waiters | (nobody ? woken : 0), relaxed)) continue;
     if (!nobody) return nullptr;
-    waiter* first = pop(m.waiters);  // not null: it has no deadline, so nobody else can have claimed it
-    return first->record->g;
+    return pop(m.waiters)->record->g;  // not null: neither a timer nor kill can have claimed `w`
   }
 }
 

@@ -34,15 +34,17 @@ struct mutex_waiter : waiter {
   bool moved = false;           // a notification has moved it to its mutex's list
 };
 
-// Locks; false: the deadline passed. Context: a G inside enter/leave.
-bool lock_inside(G*, mutex_core&, mutex_waiter&, std::int64_t deadline_ns) noexcept;
-// The same for one that was woken from the mutex's list, where move_to_mutex had put it.
-bool lock_when_woken(G*, mutex_core&, mutex_waiter&) noexcept;
+// Locks; false: the deadline passed. Throws as `wait` does (sched/waitq.hpp). Context: a G inside enter/leave.
+bool lock_inside(G*, mutex_core&, mutex_waiter&, std::int64_t deadline_ns, wait_reason = wait_reason::mutex);
+// For a condition variable: nothing ends these waits but the mutex. The second is for one that was woken from the
+// mutex's list, where move_to_mutex had put it.
+void relock(G*, mutex_core&) noexcept;
+void lock_when_woken(G*, mutex_core&, mutex_waiter&) noexcept;
 // Unlocks what the caller owns; true: handed over to the first waiter. Does not give way. Context: as above.
 bool unlock_inside(mutex_core&) noexcept;
 bool is_owner(const mutex_core&, const G*) noexcept;
-// Puts a waiter without a deadline, which is on no list now, on the mutex's. Returns one to be made runnable, or null.
-// Context: preemption held off.
+// Puts a waiter without a deadline, which take_to_move has taken off its list, on the mutex's. Returns one to be made
+// runnable, or null. Context: preemption held off.
 G* move_to_mutex(mutex_waiter&) noexcept;
 
 }  // namespace urge

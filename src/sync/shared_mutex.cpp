@@ -26,10 +26,11 @@ std::uintptr_t as_writer(const G* g) noexcept { return reinterpret_cast<std::uin
 void grant_locked(shared_mutex_core& m, gqueue& granted) noexcept {
   std::uintptr_t now = m.word.load(relaxed) & ~has_waiters;
   if (now & writing) return;
-  while (const waiter* first = m.waiters.first) {
-    if (first->index == exclusive && now != 0) break;
+  while (waiter* first = m.waiters.first) {
     const bool writer = first->index == exclusive;
-    G* g = pop(m.waiters)->record->g;  // they have no deadlines: the first is always there to be claimed
+    if (writer && now != 0) break;
+    G* g = first->record->g;
+    if (!take(*first)) continue;  // it is killed
     now = writer ? as_writer(g) : now + one_reader;
     granted.push_back(g);
     if (writer) break;
@@ -48,6 +49,18 @@ bool take_or_announce_locked(shared_mutex_core& m, mode how, std::uintptr_t take
   }
 }
 
+// A waiter has gone by: those behind it may have waited for it only.
+void pass_by(shared_mutex_core& m) {
+  G* g = enter("urge::shared_mutex::lock");
+  gqueue granted;
+  {
+    std::lock_guard hold(lock_of(m.waiters));
+    if (m.word.load(relaxed) & has_waiters) grant_locked(m, granted);
+  }
+  ready_all(g, granted);
+  leave(g);
+}
+
 [[gnu::noinline]] void lock_slow(shared_mutex_core& m, mode how, const char* who) {
   G* g = enter(who);
   lock_of(m.waiters).lock();
@@ -56,7 +69,12 @@ bool take_or_announce_locked(shared_mutex_core& m, mode how, std::uintptr_t take
   } else {
     waiter w;
     w.index = how;
-    wait(g, m.waiters, w, wait_reason::shared_mutex);
+    try {
+      wait(g, m.waiters, w, wait_reason::shared_mutex);
+    } catch (const unwind_g&) {
+      pass_by(m);
+      throw;
+    }
   }
   leave(g);
 }

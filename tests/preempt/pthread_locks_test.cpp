@@ -7,6 +7,7 @@
 #include <urge/runtime.hpp>
 
 #include <pthread.h>
+#include <threads.h>
 
 #include <cstdio>
 #include <mutex>
@@ -57,6 +58,16 @@ TEST_P(PthreadLocks, AreCounted) {
         EXPECT_EQ(held(), 2u);
         funlockfile(stdout), funlockfile(stdout);
         EXPECT_EQ(held(), 0u);
+        mtx_t c;
+        timespec now{};
+        ASSERT_EQ(mtx_init(&c, mtx_timed | mtx_recursive), thrd_success);
+        timespec_get(&now, TIME_UTC);
+        EXPECT_TRUE(mtx_lock(&c) == thrd_success && mtx_trylock(&c) == thrd_success);
+        EXPECT_EQ(mtx_timedlock(&c, &now), thrd_success);
+        EXPECT_EQ(held(), 3u);
+        for (int i = 0; i < 3; ++i) EXPECT_EQ(mtx_unlock(&c), thrd_success);
+        EXPECT_EQ(held(), 0u);
+        mtx_destroy(&c);
         m.lock();
         auto h = spawn([&] {
           EXPECT_EQ(held(), 0u) << "counted per G";

@@ -4,8 +4,10 @@
 #include <urge/preempt.hpp>
 #include <urge/runtime.hpp>
 
+#include <dlfcn.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +15,7 @@
 #include <stdexcept>
 
 #include "registry.hpp"
+#include "sched/sched.hpp"
 
 namespace urge::test {
 namespace {
@@ -161,6 +164,33 @@ const program own_handler("own_fault_handler", [] {
   };
   sigaction(SIGSEGV, &act, nullptr);
   run([] { spawn([] { faults_in_here(nullptr); }).join(); });
+  return 0;
+});
+// What nobody but the kernel knows of: loaded after the start of the run.
+const program in_later_module("fault_in_a_module_loaded_later", [] {
+  run([] {
+    void* library = dlopen(URGE_MODULE, RTLD_NOW);
+    if (!library) std::printf("%s\n", dlerror());
+    spawn({.name = "careless"}, reinterpret_cast<void (*)()>(dlsym(library, "module_faults"))).join();
+  });
+  return 0;
+});
+
+// Nothing of the runtime's own faults by itself: so it is sent one.
+void fault_on(const std::atomic<int>& thread) {
+  run([&] {
+    go({.name = "bystander"}, [] { this_g::sleep_for(std::chrono::hours(1)); });
+    while (thread == 0) this_g::yield();
+    tgkill(getpid(), thread, SIGSEGV);
+    this_g::sleep_for(std::chrono::hours(1));
+  });
+}
+const program fault_of_sysmon("fault_of_sysmon", [] {
+  fault_on(sched.sysmon_tid);
+  return 0;
+});
+const program fault_of_the_maker("fault_of_the_maker", [] {
+  fault_on(sched.maker_tid);
   return 0;
 });
 const program aborts("abort_in_a_g", [] {

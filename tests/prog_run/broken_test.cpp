@@ -86,6 +86,22 @@ TEST(Broken, AFaultNamesSignalGAddressAndFunction) {
   EXPECT_TRUE(says(d.err, "SIGFPE in G 2 'divider'")) << d.err;
 }
 
+TEST(Broken, AFaultInAModuleThatWasLoadedLaterNamesTheFunction) {
+  URGE_TEST_NEEDS_FAULTS();
+  const auto r = program("fault_in_a_module_loaded_later");
+  EXPECT_EQ(r.signal, SIGSEGV) << r.out;
+  EXPECT_TRUE(says(r.err, "module_faults+0x") && says(r.err, "(libtest_module.so)")) << r.err;
+}
+
+TEST(Broken, AFaultOfTheRuntimeItselfTellsOfEachG) {
+  URGE_TEST_NEEDS_FAULTS();
+  for (const char* name : {"fault_of_sysmon", "fault_of_the_maker"}) {
+    const auto r = program(name);
+    EXPECT_EQ(r.signal, SIGSEGV) << name << "\n" << r.err;
+    EXPECT_TRUE(says(r.err, "SIGSEGV in the scheduler") && says(r.err, "'bystander'")) << name << "\n" << r.err;
+  }
+}
+
 TEST(Broken, AFaultAfterTheRunIsNotOurs) {
   URGE_TEST_NEEDS_FAULTS();
   const auto r = program("fault_after_the_run");

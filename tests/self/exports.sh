@@ -22,6 +22,7 @@ interposed="$interposed|raise|pthread_(kill|sigqueue|[gs]etaffinity_np|getschedp
 interposed="$interposed|set(res|re|e)?[ug]id|setgroups|initgroups|_Fork|f?execve|execv(p|pe|eat)?|execl(e|p)?"
 interposed="$interposed|(_|sig)?longjmp|__longjmp_chk"
 interposed="$interposed|pthread_mutex_(lock|trylock|timedlock|clocklock|unlock)|f(un|try)?lockfile"
+interposed="$interposed|mtx_((try|timed)?lock|unlock)"
 interposed="$interposed|pthread_rwlock_((try|timed|clock)?(rd|wr)lock|unlock)"
 # Templates of the standard library that the compiler puts in as weak copies are everybody's.
 strangers=$(echo "$exported" | grep -vE "^_Z(T[VIST])?Z?N?K?(4urge|St|S[abdiost])|^urge_|^($interposed)\$" || true)

@@ -23,6 +23,9 @@ extern "C" __attribute__((visibility("default"))) int module_answer(int n) {
   plain -= n;
   return static_cast<int>(global.text.size()) + sum;
 }
+extern "C" __attribute__((visibility("default"))) void module_faults() {
+  *static_cast<volatile int*>(nullptr) = 1;  // in the frame of this function
+}
 extern "C" __attribute__((visibility("default"))) int module_touch(int n) {
   per_thread = std::to_string(n);
   return std::atoi(per_thread.c_str());
