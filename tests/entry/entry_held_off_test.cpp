@@ -3,6 +3,7 @@
 // a system call's place, on threads that urge did not make, in the child of a fork. On stacks of the user's own it may.
 #include <urge/io.hpp>
 
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -70,6 +71,75 @@ TEST_P(EntryHeldOff, InASignalHandlerOnEitherStack) {
         cooperative(1));
     sigaction(SIGUSR1, &before, nullptr);
   }
+}
+
+// The landing's last instructions hold no lock, and stand on the stack where the trampoline saves. A handler that
+// interrupts them runs below, and what it calls must not save there.
+void handler_on_the_way_back(int) {
+  stop_at_next_entry();
+  result_in_handler = in_handler->fib(10);
+}
+
+TEST_P(EntryHeldOff, OnTheWayBackFromTheScheduler) {
+  in_handler = &code();
+  struct sigaction act {
+  }, before{};
+  act.sa_handler = handler_on_the_way_back;
+  ASSERT_EQ(sigaction(SIGUSR1, &act, &before), 0);
+  run(
+      [&] {
+        result_in_handler = 0;
+        auto other = spawn([] {});
+        long result;
+        EXPECT_EQ(stops_of([&] {
+                    asm volatile(
+                        "movq %%rsp, %%r12\n\t"
+                        "movq %[sp], %%rsp\n\t"
+                        "syscall\n\t"
+                        "movq %%r12, %%rsp"
+                        : "=a"(result)
+                        : "a"(SYS_tkill), "D"(gettid()), "S"(SIGUSR1), [sp] "r"(urge_async_sp - 16 * 1024)
+                        : "rcx", "r11", "r12", "memory");
+                  }),
+                  0u);
+        EXPECT_EQ(result, 0);
+        EXPECT_EQ(result_in_handler, 55);
+        EXPECT_EQ(refused(defer_reason::trampoline), 1u);
+        EXPECT_EQ(stops_of([&] {
+                    stop_at_next_entry();
+                    EXPECT_EQ(code().fib(10), 55);
+                  }),
+                  1u);
+        other.join();
+      },
+      cooperative(1));
+  sigaction(SIGUSR1, &before, nullptr);
+}
+
+TEST_P(EntryHeldOff, WithoutAnIdentityForTheOthers) {
+  options how = cooperative(1);
+  how.max_identities = 1;
+  run(
+      [&] {
+        const auto stops_here = [&] {
+          const std::uint64_t before = snapshot().preempts_cooperative;
+          while (snapshot().preempts_cooperative == before) {  // a spare one may not be there at once
+            stop_at_next_entry();
+            EXPECT_EQ(code().fib(10), 55);
+          }
+        };
+        auto carries = spawn(stops_here);
+        this_g::yield();  // the other has been stopped, and keeps it until it ends
+        const std::uint64_t refused_before = refused(defer_reason::no_identity),
+                            stopped_before = snapshot().preempts_cooperative;
+        stop_at_next_entry();
+        EXPECT_EQ(code().fib(10), 55);
+        EXPECT_EQ(refused(defer_reason::no_identity), refused_before + 1);
+        EXPECT_EQ(snapshot().preempts_cooperative, stopped_before);
+        carries.join();
+        stops_here();
+      },
+      how);
 }
 
 TEST_P(EntryHeldOff, InASystemCallsPlace) {
