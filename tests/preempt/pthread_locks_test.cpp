@@ -185,6 +185,7 @@ TEST_F(GivingBack, NotWhileSomethingPointsIntoIt) {
   run(
       [] {
         std::atomic<bool> over{false};
+        std::atomic<int> looks{0};  // stops of its own at which it would have to, but for the pointer
         auto keeper = spawn([&] {
           int* volatile where = &word;  // found again after each stop by signal
           while (!over) {
@@ -196,6 +197,7 @@ TEST_F(GivingBack, NotWhileSomethingPointsIntoIt) {
             int* const cached = where;
             if (promoted && cached == &word) {
               const identity* id = current_g()->own;
+              looks += preempt::few_left();
               this_g::yield();
               EXPECT_EQ(current_g()->own, id) << "given back although a pointer into it lies on the stack";
               EXPECT_EQ(*cached, 5);
@@ -209,7 +211,7 @@ TEST_F(GivingBack, NotWhileSomethingPointsIntoIt) {
             this_g::yield();
           }
         });
-        this_g::sleep_for(200ms);
+        while (looks < 20) this_g::sleep_for(10ms);
         over = true;
         keeper.join(), other.join();
       },
