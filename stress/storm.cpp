@@ -42,7 +42,11 @@ std::vector<check> stop_checks(const parameters& p, const stats& s, demand what)
   const auto at = [&](stop_place place) { return s.stops_by_place[static_cast<std::size_t>(place)]; };
   want("preemptions", s.preempts_by_signal(), 20);
   want("under_lock", s.stops_under_lock, 0.5);
-  if (p.how.procs > 1) want("resumed_elsewhere", s.resumed_elsewhere, 0.5);
+  // A G that keeps its thread goes on where it was stopped, and nowhere else.
+  if (p.how.preempt == preempt_mode::kernel_thread)
+    checks.push_back({"resumed_elsewhere", static_cast<double>(s.resumed_elsewhere), 0, false});
+  else if (p.how.procs > 1)
+    want("resumed_elsewhere", s.resumed_elsewhere, 0.5);
   if (what == demand::under_locks) return checks;
   want("in_malloc", at(stop_place::malloc), 0.5);
   want("in_libc", at(stop_place::libc), 0.5);
