@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Preemption as seen by the code that is preempted. Nothing here is needed for being preemptible: a G that never calls
 // urge is stopped by signal when its slice has run out. Where no signals are wanted, `urge_prologue_checks(target)` in
-// CMake makes every function entry of a target a yield point.
+// CMake makes every function entry of a target a yield point (by clang: of those with a frame; it
+// refuses variadic functions that are not marked no_split_stack).
 #pragma once
 #include <urge/detail/gate.hpp>
 #include <urge/go.hpp>
