@@ -157,7 +157,7 @@ int make_wanted_m() noexcept {
     free_m(m);
     return error;
   }
-  no_m.call = "pthread_create of an M, or mmap of its stack";
+  no_m.call = "pthread_create of an M, or mmap or mprotect of its stack";
   m->is_spare = false;
   {
     std::lock_guard hold(sched.lock);

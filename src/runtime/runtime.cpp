@@ -295,15 +295,18 @@ void detail::run_main(task& job, const options& how) {
   const terminate_with_backtrace handler;
 
   G* g = new_g(&job, {.name = "main"}, nullptr);
-  if (!g) throw std::bad_alloc();
-  job.hold();
-  P* p;
-  {
-    std::lock_guard hold(sched.lock);
-    p = take_idle_p_locked();
+  if (g) {
+    job.hold();
+    P* p;
+    {
+      std::lock_guard hold(sched.lock);
+      p = take_idle_p_locked();
+    }
+    put_local(p, g, true);
+    start_m(p, false);
+  } else {
+    begin_stop();  // there may be spare Ms already
   }
-  put_local(p, g, true);
-  start_m(p, false);
   for (;;) {
     const std::uint32_t seen = sched.ms_word.load(acquire);  // [ms.word]
     if (sched.stopping.load(acquire)) break;                 // [stopping] acquire
@@ -320,6 +323,7 @@ void detail::run_main(task& job, const options& how) {
   sweep();
   // Of Gs that ended so late that the maker was gone.
   if (!sanitizer::on) preempt::retire_all_identities();
+  if (!g) throw std::bad_alloc();
   if (sched.no_first_m != 0) {
     job.drop();  // what the main G would have dropped
     require(sched.no_first_m, sched.no_first_m_call);
