@@ -26,8 +26,8 @@ long still_held() {
          static_cast<long>(stacks.made - stacks.idle - ids.lost);
 }
 
-void one_run(attempt& a, findings& seen, bool leave_some) {
-  a = try_workload(leave_some);
+void one_run(attempt& a, findings& seen, bool leave_some, const way& stop) {
+  a = try_workload(leave_some, stop);
   ++seen.finished;
   seen.inside = static_cast<int>(snapshot().abandoned_inside), seen.refused = snapshot().threads_refused;
   if (seen.inside == 0) return;
@@ -40,20 +40,20 @@ void live(const point& p, findings& seen) {
   if (p.old_kernel) pretend_old_kernel();
   if (p.limit) p.limit(p.to);
   fail_nth(p.what, p.n, p.all_from_there);
-  for (attempt& a : seen.during) one_run(a, seen, !p.limit);
+  for (attempt& a : seen.during) one_run(a, seen, !p.limit, p.stop);
   seen.counted = calls_counted(), seen.failed = calls_failed();
   fail_nth(resource::count_, 0, false);
-  for (attempt& a : seen.after) one_run(a, seen, !p.limit);
+  for (attempt& a : seen.after) one_run(a, seen, !p.limit, p.stop);
   for (unsigned i = 0, calls = 1; i < p.rounds; ++i) {
     attempt a;
     fail_nth(p.what, 1 + i % calls, p.all_from_there);
-    one_run(a, seen, false);
+    one_run(a, seen, false, p.stop);
     seen.failed_in_rounds += calls_failed();
     calls = std::max(calls, static_cast<unsigned>(calls_counted()));
     fail_nth(resource::count_, 0, false);
     if (i == p.rounds / 5) seen.mappings_early = static_cast<int>(count_mappings());
   }
-  if (p.rounds != 0) one_run(seen.after[1], seen, false);  // the maker makes up for what it could not do
+  if (p.rounds != 0) one_run(seen.after[1], seen, false, p.stop);  // the maker makes up for what it could not do
   // A thread that was joined may be listed for another moment, and an M that comes late from a system call.
   // At a limit identities may wait for the thread in which they are to end.
   if (!p.limit) (void)eventually([] { return count_threads() == 1 && still_held() == 0; });

@@ -13,6 +13,7 @@ struct point {
   unsigned n = 0;  // 0: none fails
   bool all_from_there = false;
   bool old_kernel = false;
+  way stop = {};
   void (*limit)(long) = nullptr;  // called in the child first, with `to`
   long to = 0;
   unsigned rounds = 0;  // not 0: afterwards so many runs with another call failing in each

@@ -100,10 +100,10 @@ constexpr long expected = 1 + 78 + 3 + 2 * 5 + 1 + 210 + 3 + 78;
 
 }  // namespace
 
-attempt try_workload(bool leave_some) noexcept {
+attempt try_workload(bool leave_some, const way& stop) noexcept {
   attempt a;
   options how;
-  how.procs = 2, how.quantum = 50us;
+  how.procs = 2, how.quantum = 50us, how.preempt = stop.preempt, how.slice_end = stop.slice_end;
   try {
     const auto s = std::make_shared<shared>();
     const long got = run([s, leave_some] { return work(s, leave_some); }, how);
