@@ -49,13 +49,12 @@ bool kill_task(task& t) {
     if (g == self) {
       lock_of(t.joiners).unlock();
       self->doomed.store(doom::wanted, relaxed);
+      begin_unwinding(self);
       leave_without_yield(self);
-      unwind_if_doomed(self);
+      unwind(self);
     }
-    if (g->doomed.load(relaxed) == doom::none) {
-      g->doomed_at = g->cpu.load(relaxed);
+    if (g->doomed.load(relaxed) == doom::none)
       g->doomed.store(doom::wanted, seq_cst);  // [doomed] we: doomed; look at its wait / it: its wait; look at doomed
-    }
     const std::int64_t now = monotonic_ns();
     rouse(t, g, until - now < patience / 2);
     if (now >= until) {

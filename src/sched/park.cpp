@@ -218,9 +218,20 @@ void preempt_by_signal(G* g, stop_place where) noexcept {
 // Only here an exception may leave the runtime for the G's own code: wherever it would pass a function of ours that is
 // noexcept, or that holds a lock, the caller asks later.
 void unwind_if_doomed(G* g) {
+  if (begin_unwinding(g)) [[unlikely]]
+    unwind(g);
+}
+
+bool begin_unwinding(G* g) noexcept {
   if (!g || g->doomed.load(relaxed) != doom::wanted) [[likely]]
-    return;
+    return false;
+  account(g, ticks());
+  g->doomed_at = g->cpu.load(relaxed);
   g->doomed.store(doom::unwinding, relaxed);
+  return true;
+}
+
+void unwind(G* g) {
   hook.go_on_behind_libc(*g);
   throw detail::unwind_g{true};
 }

@@ -157,6 +157,10 @@ void preempt_by_signal(G*, stop_place) noexcept;
 void preempt_at_entry(G*) noexcept;
 // For a G that is killed. Where it can be unwound: throws if it is to be. Context: after leave().
 void unwind_if_doomed(G*);
+// The same in two steps, where the first can be taken inside enter: a signal between leave and the throw would find a
+// G that is only wanted, and leave it where it stands. True: it is to be unwound, and its second begins. Then: leave.
+bool begin_unwinding(G*) noexcept;
+[[noreturn]] void unwind(G*);
 // Ends the calling G where it is: it never runs again, and all that it holds is kept. Context: inside enter.
 [[noreturn]] void stand_still(G*) noexcept;
 // Ends the calling G for good; `how` has been told to its joiners.

@@ -146,8 +146,9 @@ waiter* wait_any(G* g, waiter* nodes, std::uint32_t n, wait_reason why, void (*u
   }
   if (killable && !r.winner && g->doomed.load(relaxed) != doom::none) {
     if (refused) stand_still(g);
+    begin_unwinding(g);
     leave_without_yield(g);
-    unwind_if_doomed(g);
+    unwind(g);
   }
   return r.winner;
 }
