@@ -40,7 +40,8 @@ class session {
   void keep_running() {
     now.other = current_g();
     for (; !now.over.load(relaxed); this_g::yield()) {
-      inside_ = now.busy.load(relaxed) && !now.with_other;
+      // No new Gs for the end to wait for: they would be stepped, and stopped, and so on for ever.
+      inside_ = now.busy.load(relaxed) && !now.with_other && (!now.ending || gone_with_another());
       if (inside_) {
         now.n.wrong += what.run(1) != expected[1];
         now.others_base = arch::thread_base();
@@ -55,7 +56,7 @@ class session {
     now.n = {};
     now.where = p;
     now.main = current_g();
-    now.with_other = false;
+    now.with_other = now.ending = false;
     for (auto& s : now.all) s.g = nullptr;
     const std::uint64_t runs = now.runs.load(relaxed), let_go = now.let_go.load(relaxed), live = count_live();
     spawn([&] {
@@ -64,10 +65,11 @@ class session {
       trap_on();
       const std::uint64_t result = what.run(0);
       const bool was_on = trap_off();
-      now.n.lost += now.on && !was_on && !gone_with_another();
+      now.n.lost += now.on && !now.ending && !was_on && !gone_with_another();
       now.with_other = false;
       now.n.wrong += result != expected[0];
     }).join();
+    now.ending = true;
     while (count_live() > live) this_g::yield();  // what the body has started and not waited for
     now.on = false;
     now.busy = false;

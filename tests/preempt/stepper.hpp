@@ -26,6 +26,10 @@ struct body {
   std::function<std::uint64_t(int who)> run;  // 0: the one that is stepped; 1: the other
   void (*prepare)() = nullptr;                // renews what both share, before each stepped run
   std::uint64_t every = 1;                    // instruction of one pass, unless all is wanted
+  // The same, even then: both free what others have made, and where each of its steps finds another end of libc's list
+  // the stepped one would try for ever.
+  std::uint64_t every_at_least = 1;
+  bool keeps_identity = false;  // most of it has an identity or a thread of its own: few promotions
 };
 inline void PrintTo(const body& b, std::ostream* out) { *out << b.name; }
 

@@ -30,6 +30,7 @@ struct state {
   counts n;
   std::uintptr_t others_base = 0;  // the thread base under which the other has ended its last run of the body
   bool with_other = false;         // the flag: the stepped one has stopped by itself
+  bool ending = false;             // it is over, or long enough: nothing is stopped at a further place
   stopped all[8];
   // --- read by the referee ---
   std::atomic<std::uint64_t> traps{0}, runs{0};

@@ -97,10 +97,13 @@ void ask_entry() noexcept {
   preempt::request(p, p.schedtick.load(relaxed), monotonic_ns(), false, false);
 }
 
-// The trampoline's first instruction saves the flags: done here, so that the trap flag is among them and not set.
+constexpr unsigned char pushfq = 0x9c;
+// Is this behind the trampoline's first instruction, which saves the flags? Context: it is inside.
+bool saved_flags(std::uintptr_t pc) noexcept { return reinterpret_cast<const unsigned char*>(pc)[-1] == pushfq; }
+
+// That instruction is done here, so that the trap flag is among what it saves, and not set.
 void save_flags(ucontext_t* uc) noexcept {
   auto& regs = uc->uc_mcontext.gregs;
-  constexpr unsigned char pushfq = 0x9c;
   if (*reinterpret_cast<const unsigned char*>(regs[REG_RIP]) != pushfq) return;  // the next trap clears it
   regs[REG_RSP] -= 8;
   std::memcpy(reinterpret_cast<void*>(regs[REG_RSP]), &regs[REG_EFL], 8);
@@ -126,9 +129,10 @@ void stop(siginfo_t* info, ucontext_t* uc, G* g, unsigned nth) noexcept {
   s->g = g, s->pc = pc, s->nth = nth, s->runs = now.runs.load(relaxed), s->had_identity = had_identity;
 }
 
-// The G's identity becomes its M's loan, as if the G had never been stopped: its next stop promotes it again.
+// The G's identity becomes its M's loan, as if the G had never been stopped: its next stop promotes it again. Not that
+// of one that was started with its own.
 void take_back_identity(G* g) noexcept {
-  if (!g->own) return;
+  if (!g->own || g->own_identity) return;
   M* m = current_m();
   preempt::give_back_unused(std::exchange(m->loan, std::exchange(g->own, nullptr)));
 }
@@ -191,18 +195,20 @@ void on_trap(int, siginfo_t* info, void* context) {
   }
   now.with_other = false;
   if (!(flags & trap_flag)) return;  // the instruction that has cleared it: the end
+  // Steps take no part of the second that one which is killed has for its destructors.
+  if (g && g->doomed.load(relaxed) == doom::unwinding) g->run_start.store(ticks(), relaxed);
   const bool each = now.where.every != 0 && now.where.first != plan::never && !now.at_entries();
   if (g && in_between(uc)) {
-    if (!find_stopped(g)) {
-      // A signal of the referee has stopped a G that was being stepped; its flags have been saved by one instruction.
-      // The frame is not that of its instruction.
+    if (!find_stopped(g) && saved_flags(pc)) {
+      // A signal of the referee or sysmon has stopped a G that was being stepped; its flags have been saved by one
+      // instruction. The frame is not that of its instruction.
       if (stopped* s = find_stopped(nullptr))
         s->g = g, s->pc = reinterpret_cast<const std::uintptr_t*>(arch::interrupted_sp(uc))[1], s->nth = 0;
       else
         ++now.n.lost;
       flags &= ~trap_flag;
     } else {
-      // On its way back, and whoever resumed it had the flag.
+      // On its way back, and whoever resumed it had the flag. It may itself not have been stepped when it was stopped.
       ++now.n.in_runtime;
       if (each && ask(info, uc, false)) ++now.n.elsewhere;
     }
@@ -215,11 +221,17 @@ void on_trap(int, siginfo_t* info, void* context) {
     return;
   }
   if (stopped* s = find_stopped(g)) return came_back(info, uc, g, *s);
+  if (g->doomed.load(relaxed) == doom::wanted) return;  // it would not come back: it would stand still for good
+  if (now.ending) {
+    flags &= ~trap_flag;
+    return;
+  }
   ++now.n.instructions;
   if (now.at_entries() && !is_entry(pc)) return;
   const std::uint64_t at = now.n.places++;
   if (at == now.where.most) {
-    now.n.cut = true, now.on = false, flags &= ~trap_flag;
+    // Those that are stopped come back, and are stepped no further.
+    now.n.cut = now.ending = true, flags &= ~trap_flag;
     return;
   }
   const plan& w = now.where;
