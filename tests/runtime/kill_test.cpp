@@ -206,26 +206,6 @@ TEST_P(Kill, TheValueThatWasOnItsWayStaysInTheChannel) {
       how());
 }
 
-TEST_P(Kill, OnOneself) {
-  run(
-      [] {
-        std::atomic<int> destroyed{0};
-        join_handle<void> h;
-        std::atomic<bool> known{false};
-        h = spawn([&] {
-          while (!known) this_g::yield();
-          const counts c{destroyed};
-          h.kill();
-          ADD_FAILURE() << "goes on";
-        });
-        known = true;
-        while (!h.done()) this_g::yield();
-        EXPECT_THROW(h.join(), killed);
-        EXPECT_EQ(destroyed, 1);
-      },
-      how());
-}
-
 TEST_P(Kill, FromAThread) {
   run(
       [] {
@@ -325,39 +305,6 @@ TEST_F(KillOfARunningG, EndsNoSliceOfTheNextRun) {
       how);
   EXPECT_NE(all_ps[0].stop_slice.load(), 0u) << "it was not killed while it ran";
   run([] { EXPECT_EQ(all_ps[0].stop_slice.load(), 0u); }, how);
-}
-
-// Whatever it has used before: its second begins when it is unwound.
-TEST_F(KillOfARunningG, LeavesItASecondForItsDestructors) {
-  if (sanitized) GTEST_SKIP() << "no signal stops a G there";
-  struct slow {
-    std::atomic<int>& n;
-    ~slow() {
-      for (const auto end = std::chrono::steady_clock::now() + 20ms; std::chrono::steady_clock::now() < end;) {
-      }
-      ++n;
-    }
-  };
-  options o;
-  o.procs = 1, o.quantum = 1ms;
-  const int n = run(
-      [] {
-        std::atomic<int> destroyed{0};
-        join_handle<void> h;
-        h = spawn([&] {
-          const slow a{destroyed}, b{destroyed};
-          while (this_g::cpu_time() < 1010ms) {
-          }
-          go([&] {
-            while (!h.done()) preempt_point();
-          });
-          h.kill();
-        });
-        while (!h.done()) this_g::sleep_for(10ms);
-        return destroyed.load();
-      },
-      o);
-  EXPECT_EQ(n, 2);
 }
 
 }  // namespace

@@ -55,7 +55,7 @@ TEST_P(KillOfAWaiter, OneThatWaitsForASharedMutexLetsTheNextPass) {
           const std::shared_lock hold(s);
           ++in;
         });
-        EXPECT_TRUE(writer.kill());
+        kill_in_the_end(writer);
         EXPECT_THROW(writer.join(), killed);
         reader.join();
         EXPECT_EQ(in, 1);
@@ -94,7 +94,7 @@ TEST_P(KillOfAWaiter, OneThatWaitsForAConditionLocksBeforeItIsUnwound) {
             waits = inside == 1;
           }
           std::unique_lock hold(m);
-          auto killer = spawn([&] { EXPECT_TRUE(h.kill()); });
+          auto killer = spawn([&] { kill_in_the_end(h); });
           for (int i = 0; i < 10; ++i) this_g::sleep_for(200us);
           EXPECT_EQ(inside, 1) << "unwound without the mutex";
           EXPECT_FALSE(h.done());
@@ -119,7 +119,7 @@ TEST_P(KillOfAWaiter, OneThatWaitsForAConditionLocksBeforeItIsUnwound) {
         std::unique_lock hold(m);
         told = true;
         c.notify_one();
-        auto killer = spawn([&] { EXPECT_TRUE(h.kill()); });
+        auto killer = spawn([&] { kill_in_the_end(h); });
         this_g::sleep_for(1ms);
         hold.unlock();
         killer.join();
@@ -167,7 +167,7 @@ TEST_P(KillOfAWaiter, ManyInQueuesOfLocksAtTheMomentsTheyAreWoken) {
             for (int n = 0; n < 4; ++n) c.notify_one(), this_g::yield();
             c.notify_all();
           });
-          for (auto& h : all) (void)h.kill();
+          for (auto& h : all) kill_in_the_end(h);
           notifier.join();
           for (auto& h : all) {
             EXPECT_TRUE(h.done());
@@ -202,7 +202,7 @@ TEST_P(KillOfAWaiter, DestructorsHaveWhatTheyWaitFor) {
           const takes at_the_end{units, had_it};
           chan<int>().recv();
         });
-        auto killer = spawn([&] { EXPECT_TRUE(h.kill()); });
+        auto killer = spawn([&] { kill_in_the_end(h); });
         this_g::sleep_for(5ms);
         EXPECT_FALSE(had_it);
         EXPECT_FALSE(h.done());
