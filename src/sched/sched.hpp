@@ -76,9 +76,9 @@ struct scheduler {
   // where a signal has stopped them. 0: none was needed yet.
   atomic<std::uint32_t> spare_ms{0};
 
-  atomic<bool> deadlocked{false};           // the run ends because no G can ever go on: sysmon/deadlock.cpp
+  atomic<bool> deadlocked{false};  // the run ends because no G can ever go on: sysmon/deadlock.cpp
   atomic<int> caller_tid{0}, maker_tid{0}, sysmon_tid{0};  // threads of the run that are no Ms
-  note world_note;                          // of the G that stops the world
+  note world_note;                                         // of the G that stops the world
 
   // --- anyone ---
   atomic<std::uint32_t> n_spinning{0};
