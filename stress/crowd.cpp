@@ -87,7 +87,7 @@ std::vector<check> crowd_of(const parameters& p, Body body) {
       p.how);
   const double each = std::max<double>(1, static_cast<double>(promoted));
   return {{"gs_that_ran", static_cast<double>(have_run()), static_cast<double>(n)},
-          {"seconds", seconds, longest * std::chrono::duration<double>(p.time).count(), false},
+          {"seconds", seconds, (longest + 1) * std::chrono::duration<double>(p.time).count(), false},
           {"kernel_threads", then.threads, threads_stay ? 1e9 : 30, false},
           {"promoted", static_cast<double>(promoted), threads_stay ? 0 : static_cast<double>(n)},
           {"bytes_per_promoted", (then.resident - before.resident) / each, 64 * 1024, false},

@@ -76,10 +76,10 @@ class [[nodiscard]] join_handle {
   // stands. At a wait or a yield point it is unwound by an exception that nobody means to catch: destructors run. If a
   // `noexcept` function or a `catch (...)` is in the way, or a signal has stopped it, it stands still for good:
   // what it holds is kept back until the run ends, not freed under others (see stats.kept_back). Inside libc it first
-  // runs on until it is out. One that waits for a mutex, a shared_mutex or a call_once is given half a second to get
-  // it: functions that lock are often `noexcept`, as destructors are. One that waits for a condition_variable locks its
-  // mutex again before it is unwound, as with pthread_cancel. In modes that send no signal a G that never gives way
-  // cannot be ended. On oneself: ends the G at once.
+  // runs on until it is out. One that waits for a mutex, a shared_mutex or a call_once has half a second from the kill
+  // to get it: functions that lock are often `noexcept`, as destructors are. One that waits for a condition_variable
+  // locks its mutex again before it is unwound, as with pthread_cancel. In modes that send no signal a G that never
+  // gives way cannot be ended. On oneself: ends the G at once.
   // Threads: any. Blocks: up to 1 s. Throws: nothing but on oneself.
   bool kill() { return task_ && detail::kill_task(*task_); }
   // CPU time used so far; exact once it has ended.

@@ -41,6 +41,8 @@ void end_once(once_core&, bool succeeded) noexcept;
 // Waits for a notification, with std::unique_lock<urge::mutex> only. A notification between the unlock of the mutex
 // and the wait is not lost. Waiters are notified in the order in which they came. There are no spurious wake-ups, but
 // another G may have had the mutex in between, so ask for the condition in a loop or use the forms with a predicate.
+// It may be destroyed once all waiters are notified; one whose deadline passes or that is killed may need it until its
+// `wait` has ended.
 // Threads: wait* a G, notify_* any. Source: std::condition_variable.
 class condition_variable {
  public:

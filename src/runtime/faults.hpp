@@ -4,7 +4,8 @@
 
 namespace urge::faults {
 
-// Handlers for SIGSEGV, SIGBUS, SIGFPE and SIGILL, where the program has none of its own. Context: the caller of `run`.
+// Handlers for SIGSEGV, SIGBUS, SIGFPE and SIGILL, with contain_faults also SIGABRT, where the program has none of its
+// own. Context: the caller of `run`.
 void install() noexcept;
 void uninstall() noexcept;
 

@@ -20,16 +20,26 @@ bool live(const task& t) noexcept { return t.state.load(relaxed) == outcome::liv
 // Sees that a doomed G comes to where it can end; `from_locks`: also if it waits for one. Context: the joiners' lock
 // held, and so the G not gone.
 void rouse(task& t, G* g, bool from_locks) noexcept {
+  if (from_locks) g->from_locks.store(true, seq_cst);  // [doomed] as that: before the look at its wait
   if (t.paused) {
     t.paused = false;
     set_pause(g, 0);
     return ready(g);
   }
-  end_wait(g, from_locks);
+  end_wait(g);
   if (g->status.load(relaxed) != g_status::running) return;
   P& p = all_ps[g->on_p.load(relaxed)];  // if it has moved on, another G gives way once for nothing
   p.stop_slice.store(p.schedtick.load(relaxed), relaxed);
   call_sysmon();
+}
+
+// The killer is killed itself: nobody will look again.
+void leave_to_itself(task& t) {
+  G* self = enter("urge::join_handle::kill");
+  lock_of(t.joiners).lock();
+  if (live(t)) rouse(t, static_cast<G*>(t.g), true);
+  lock_of(t.joiners).unlock();
+  leave(self);
 }
 
 }  // namespace
@@ -47,9 +57,9 @@ bool kill_task(task& t) {
       return !first;
     }
     if (g == self) {
+      if (self->doomed.load(relaxed) == doom::none) self->doomed.store(doom::wanted, relaxed);
+      begin_unwinding(self);  // under the lock: another killer that has seen `none` must not say `wanted` behind it
       lock_of(t.joiners).unlock();
-      self->doomed.store(doom::wanted, relaxed);
-      begin_unwinding(self);
       leave_without_yield(self);
       unwind(self);
     }
@@ -64,7 +74,12 @@ bool kill_task(task& t) {
     }
     if (self) {
       waiter w;
-      wait(self, t.joiners, w, wait_reason::join, std::min(until, now + pause));
+      try {
+        wait(self, t.joiners, w, wait_reason::join, std::min(until, now + pause));
+      } catch (const unwind_g&) {
+        leave_to_itself(t);
+        throw;
+      }
     } else {
       lock_of(t.joiners).unlock();
       leave(nullptr);                               // the run may end meanwhile

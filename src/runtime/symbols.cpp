@@ -124,7 +124,8 @@ void print_in(const module& m, raw_print& out, std::uintptr_t pc, names how) noe
   }
 }
 
-// Where the file's address 0 lies, by the segment that this mapping is a part of.
+// Where the file's address 0 lies, by the segment that this mapping is a part of: one of code, for neighbours may share
+// a page of the file.
 std::uintptr_t base_of(const os::file_mapping& at, const module& m, const char* file) noexcept {
   const auto& header = *reinterpret_cast<const Elf64_Ehdr*>(file);
   if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return at.low - at.offset;
@@ -133,7 +134,7 @@ std::uintptr_t base_of(const os::file_mapping& at, const module& m, const char* 
   for (unsigned i = 0; i < header.e_phnum; ++i) {
     const Elf64_Phdr& s = segments[i];
     const std::uint64_t from = s.p_offset & ~std::uint64_t{4095};
-    if (s.p_type == PT_LOAD && at.offset >= from && at.offset < s.p_offset + s.p_filesz)
+    if (s.p_type == PT_LOAD && (s.p_flags & PF_X) && at.offset >= from && at.offset < s.p_offset + s.p_filesz)
       return at.low - at.offset + s.p_offset - s.p_vaddr;
   }
   return at.low - at.offset;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // From an address to a name, without libc's loader lock: the modules as they were when the run started, and their
-// symbol tables, mapped from the files when they are first asked for; of what was loaded later, what the kernel says.
+// symbol tables, mapped from the files when they are first asked for; of what was loaded later, elsewhere, what the
+// kernel says.
 #pragma once
 #include <cstdint>
 

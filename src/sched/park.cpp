@@ -218,8 +218,14 @@ void preempt_by_signal(G* g, stop_place where) noexcept {
 // Only here an exception may leave the runtime for the G's own code: wherever it would pass a function of ours that is
 // noexcept, or that holds a lock, the caller asks later.
 void unwind_if_doomed(G* g) {
-  if (begin_unwinding(g)) [[unlikely]]
-    unwind(g);
+  if (!g || g->doomed.load(relaxed) != doom::wanted) [[likely]]
+    return;
+  add_own(g->locks, 1u);
+  std::atomic_signal_fence(seq_cst);  // as in enter
+  settle_here(g);
+  begin_unwinding(g);
+  leave_without_yield(g);
+  unwind(g);
 }
 
 bool begin_unwinding(G* g) noexcept {

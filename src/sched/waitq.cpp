@@ -94,10 +94,10 @@ void finish_park(M* m, G* g, void* arg) noexcept {
     a.unlock(a.arg);
   }
   // Only now kill may end it: the G may run, and its record be gone, as soon as it does.
-  // [wait.word] we: word; look at doomed / kill: doomed; look at the word
+  // [wait.word] we: word; look at doomed, from_locks / kill: doomed, from_locks; look at the word
   if (!change(g, number, [](std::uint64_t word) { return word & ~parking; })) return;
   const doom d = g->doomed.load(seq_cst);  // [doomed] seq_cst: after the word
-  if (d == doom::wanted || a.refused) end_wait(g, number, false);
+  if (d == doom::wanted || a.refused) end_wait(g, number, g->from_locks.load(seq_cst));  // as doomed
 }
 
 void unlock_one(void* l) noexcept { lock_of(*static_cast<wait_list*>(l)).unlock(); }
@@ -153,8 +153,9 @@ waiter* wait_any(G* g, waiter* nodes, std::uint32_t n, wait_reason why, void (*u
   return r.winner;
 }
 
-void end_wait(G* g, bool of_a_lock) noexcept {
-  end_wait(g, g->wait_word.load(seq_cst), of_a_lock);  // [wait.word] seq_cst: after doomed
+void end_wait(G* g) noexcept {
+  end_wait(g, g->wait_word.load(seq_cst),
+           g->from_locks.load(relaxed));  // [wait.word] seq_cst: after doomed, from_locks
 }
 
 bool wait(G* g, wait_list& l, waiter& w, wait_reason why, std::int64_t deadline_ns, bool in_front) {

@@ -71,7 +71,8 @@ inline std::int64_t to_ns(time_point t) noexcept {
 }
 
 // Waits on `l`, whose lock is held and gets released. True: `w` was claimed by a waker; false: the deadline passed.
-// Throws detail::unwind_g, having left the runtime, if the G is killed meanwhile; not for wait_reason::relock.
+// Throws detail::unwind_g, having left the runtime, if the G is killed meanwhile; not for wait_reason::relock, and
+// not while it is being unwound.
 // Context: a G inside enter/leave.
 bool wait(G* g, wait_list& l, waiter& w, wait_reason why, std::int64_t deadline_ns = os::no_deadline,
           bool in_front = false);
@@ -81,9 +82,9 @@ bool wait(G* g, wait_list& l, waiter& w, wait_reason why, std::int64_t deadline_
 waiter* wait_any(G* g, waiter* nodes, std::uint32_t n, wait_reason why, void (*unlock)(void*) noexcept, void* arg,
                  std::int64_t deadline_ns);
 
-// For a G that is doomed: ends its wait, if it is in one that may be ended. `of_a_lock`: also for a lock.
+// For a G that is doomed: ends its wait, if it is in one that may be ended; for a lock only with from_locks.
 // Context: any M or thread.
-void end_wait(G*, bool of_a_lock) noexcept;
+void end_wait(G*) noexcept;
 
 // The G will never run again: takes its nodes off their lists. Context: the end of a run, everything else stopped.
 void forget(wait_record&) noexcept;

@@ -29,6 +29,9 @@ struct body {
   // The same, even then: both free what others have made, and where each of its steps finds another end of libc's list
   // the stepped one would try for ever.
   std::uint64_t every_at_least = 1;
+  // One pass has to find so great a part of the places of a run alone. Where calls of urge start Gs more goes by: those
+  // are stepped instead, until the body sets the flag again.
+  unsigned part = 2;
   bool keeps_identity = false;  // most of it has an identity or a thread of its own: few promotions
 };
 inline void PrintTo(const body& b, std::ostream* out) { *out << b.name; }

@@ -20,14 +20,17 @@
 namespace urge::test::stepper {
 namespace {
 
-// Behind each call that may wait, or that may go on in another thread.
+// Behind each call: it may have waited, or gone on in another thread, or the flag has ended in a thread without a P
+// that the other has left in the kernel.
 void again(int who) { go_on_stepping(who); }
 
 time_point now_and(std::chrono::nanoseconds d) { return std::chrono::steady_clock::now() + d; }
 
 // What a call has returned, or its errno.
-[[gnu::noinline]] std::uint64_t outcome(std::ptrdiff_t r) {
-  return r >= 0 ? static_cast<std::uint64_t>(r) : 1000u + static_cast<unsigned>(errno);
+[[gnu::noinline]] std::uint64_t outcome(int who, std::ptrdiff_t r) {
+  const std::uint64_t what = r >= 0 ? static_cast<std::uint64_t>(r) : 1000u + static_cast<unsigned>(errno);
+  again(who);
+  return what;
 }
 
 struct ends {
@@ -53,22 +56,20 @@ std::uint64_t what_is_there(int who) {
   std::uint64_t sum = pipe.ok;
   char first[4] = {}, second[4] = {}, third[4] = {};
   const iovec parts[] = {{second, 2}, {third, 3}};
-  mix(sum, outcome(io::wait_writable(to)));
-  mix(sum, outcome(io::write(to, who ? "right" : "left!", 5)));
-  mix(sum, outcome(io::writev(to, parts, 2)));
-  mix(sum, outcome(io::wait_readable(from)));
-  mix(sum, outcome(io::read(from, first, 3)));
-  mix(sum, outcome(io::readv(from, parts, 2)));
+  mix(sum, outcome(who, io::wait_writable(to)));
+  mix(sum, outcome(who, io::write(to, who ? "right" : "left!", 5)));
+  mix(sum, outcome(who, io::writev(to, parts, 2)));
+  mix(sum, outcome(who, io::wait_readable(from)));
+  mix(sum, outcome(who, io::read(from, first, 3)));
+  mix(sum, outcome(who, io::readv(from, parts, 2)));
   for (int i = 0; i < 3; ++i) mix(sum, static_cast<std::uint64_t>(first[i] + 256 * second[i] + 65536 * third[i]));
-  mix(sum, outcome(io::close(to)));
+  mix(sum, outcome(who, io::close(to)));
   pipe.at[1] = -1;
-  again(who);
-  mix(sum, outcome(io::read(from, first, 3)));  // zeros that are left
-  mix(sum, outcome(io::read(from, first, 3)));  // the end
-  mix(sum, outcome(io::close(from)));
+  mix(sum, outcome(who, io::read(from, first, 3)));  // zeros that are left
+  mix(sum, outcome(who, io::read(from, first, 3)));  // the end
+  mix(sum, outcome(who, io::close(from)));
   pipe.at[0] = -1;
-  again(who);
-  mix(sum, outcome(io::read(-1, first, 3)));
+  mix(sum, outcome(who, io::read(-1, first, 3)));
   return sum;
 }
 
@@ -77,14 +78,12 @@ std::uint64_t deadlines(int who) {
   const auto [from, to] = pipe.at;
   std::uint64_t sum = pipe.ok;
   char text[8] = {};
-  mix(sum, outcome(io::read(from, text, 1, now_and(-1s))));
-  mix(sum, outcome(io::write(to, who ? "no" : "yes", 2, now_and(-1s))));
-  mix(sum, outcome(io::read(from, text, sizeof text, now_and(1h))));
+  mix(sum, outcome(who, io::read(from, text, 1, now_and(-1s))));
+  mix(sum, outcome(who, io::write(to, who ? "no" : "yes", 2, now_and(-1s))));
+  mix(sum, outcome(who, io::read(from, text, sizeof text, now_and(1h))));
   mix(sum, static_cast<unsigned char>(text[1]));
-  mix(sum, outcome(io::read(from, text, 1, now_and(20us))));
-  again(who);
-  mix(sum, outcome(io::wait_readable(from, now_and(20us))));
-  again(who);
+  mix(sum, outcome(who, io::read(from, text, 1, now_and(20us))));
+  mix(sum, outcome(who, io::wait_readable(from, now_and(20us))));
   return sum;
 }
 
@@ -106,10 +105,8 @@ std::uint64_t question_and_answer(int who) {
   std::uint64_t sum = pair.ok;
   for (int i = 0; i < 3; ++i) {
     int n = who * 100 + i;
-    mix(sum, outcome(io::write(mine, &n, sizeof n)));
-    again(who);
-    mix(sum, outcome(io::read(mine, &n, sizeof n)));
-    again(who);
+    mix(sum, outcome(who, io::write(mine, &n, sizeof n)));
+    mix(sum, outcome(who, io::read(mine, &n, sizeof n)));
     mix(sum, static_cast<unsigned>(n));
   }
   ::shutdown(mine, SHUT_WR);
@@ -139,8 +136,7 @@ std::uint64_t full_pipe(int who) {
     }
     return got + (std::memcmp(read[who], written[who], n) == 0);
   });
-  mix(sum, outcome(io::write(to, written[who], n)));
-  again(who);
+  mix(sum, outcome(who, io::write(to, written[who], n)));
   mix(sum, child.join());
   again(who);
   return sum;
@@ -156,14 +152,11 @@ std::uint64_t closed_under_a_reader(int who) {
   auto child = spawn([who, fd] {
     again(who);
     char one;
-    const std::uint64_t r = outcome(io::read(fd, &one, 1));
-    again(who);
-    return r;
+    return outcome(who, io::read(fd, &one, 1));
   });
   this_g::yield();
   again(who);
-  mix(sum, outcome(io::close(fd)));
-  again(who);
+  mix(sum, outcome(who, io::close(fd)));
   mix(sum, child.join());
   again(who);
   return sum;
@@ -185,10 +178,9 @@ std::uint64_t connect_and_accept(int who) {
     again(who);
     ends mine(true);
     mine.at[0] = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    std::uint64_t r = outcome(io::connect(mine.at[0], reinterpret_cast<const sockaddr*>(&where), size));
-    again(who);
+    std::uint64_t r = outcome(who, io::connect(mine.at[0], reinterpret_cast<const sockaddr*>(&where), size));
     for (const char* word : {"connect", "ed"}) {
-      mix(r, outcome(io::send(mine.at[0], word, std::strlen(word), 0)));
+      mix(r, outcome(who, io::send(mine.at[0], word, std::strlen(word), 0)));
       this_g::yield();
       again(who);
     }
@@ -198,13 +190,11 @@ std::uint64_t connect_and_accept(int who) {
   again(who);
   mix(sum, served >= 0);
   char text[10] = {};
-  mix(sum, outcome(io::recv(served, text, 9, MSG_WAITALL)));
-  again(who);
+  mix(sum, outcome(who, io::recv(served, text, 9, MSG_WAITALL)));
   mix(sum, static_cast<std::uint64_t>(std::strcmp(text, "connected") == 0));
   mix(sum, client.join());
   again(who);
-  mix(sum, outcome(io::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC, now_and(20us))));
-  again(who);
+  mix(sum, outcome(who, io::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC, now_and(20us))));
   return sum;
 }
 
@@ -215,15 +205,14 @@ std::uint64_t datagrams(int who) {
   char text[8] = {};
   sockaddr_un from{};
   socklen_t size = sizeof from;
-  mix(sum, outcome(io::recv(theirs, text, sizeof text, MSG_DONTWAIT)));
-  mix(sum, outcome(io::sendto(mine, who ? "one" : "two", 3, 0, nullptr, 0)));
-  mix(sum, outcome(io::send(mine, "four", 4, MSG_DONTWAIT)));
-  mix(sum, outcome(io::recv(theirs, text, sizeof text, MSG_PEEK)));
-  mix(sum, outcome(io::recvfrom(theirs, text, sizeof text, 0, reinterpret_cast<sockaddr*>(&from), &size)));
+  mix(sum, outcome(who, io::recv(theirs, text, sizeof text, MSG_DONTWAIT)));
+  mix(sum, outcome(who, io::sendto(mine, who ? "one" : "two", 3, 0, nullptr, 0)));
+  mix(sum, outcome(who, io::send(mine, "four", 4, MSG_DONTWAIT)));
+  mix(sum, outcome(who, io::recv(theirs, text, sizeof text, MSG_PEEK)));
+  mix(sum, outcome(who, io::recvfrom(theirs, text, sizeof text, 0, reinterpret_cast<sockaddr*>(&from), &size)));
   mix(sum, static_cast<unsigned char>(text[0]));
-  mix(sum, outcome(io::recv(theirs, text, sizeof text, 0)));
-  mix(sum, outcome(io::recv(theirs, text, sizeof text, 0, now_and(20us))));
-  again(who);
+  mix(sum, outcome(who, io::recv(theirs, text, sizeof text, 0)));
+  mix(sum, outcome(who, io::recv(theirs, text, sizeof text, 0, now_and(20us))));
   return sum;
 }
 
@@ -235,16 +224,12 @@ std::uint64_t always_ready(int who) {
   files.at[1] = ::open("/dev/zero", O_RDWR | O_CLOEXEC);
   std::uint64_t sum = static_cast<unsigned>(who);
   char text[5] = "0123";
-  mix(sum, outcome(io::read(program, text, 4)));
-  again(who);
+  mix(sum, outcome(who, io::read(program, text, 4)));
   mix(sum, static_cast<std::uint64_t>(std::strcmp(text, "\177ELF") == 0));
-  mix(sum, outcome(io::read(zeros, text, 4)));
-  again(who);
+  mix(sum, outcome(who, io::read(zeros, text, 4)));
   mix(sum, static_cast<unsigned char>(text[3]));
-  mix(sum, outcome(io::write(zeros, text, 4)));
-  again(who);
-  mix(sum, outcome(io::wait_readable(program)));
-  again(who);
+  mix(sum, outcome(who, io::write(zeros, text, 4)));
+  mix(sum, outcome(who, io::wait_readable(program)));
   return sum;
 }
 

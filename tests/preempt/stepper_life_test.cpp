@@ -387,8 +387,9 @@ INSTANTIATE_TEST_SUITE_P(
                  body{"KillNotBegun", kill_one_not_begun, nullptr, 3}, body{"KillOneself", kill_oneself, nullptr, 3},
                  body{"RunForInTime", call_in_time}, body{"RunForWithPauses", call_with_pauses, nullptr, 3},
                  body{"RunForDropped", call_dropped_by_the_other, renew_drops}, body{"StopToken", asked_to_stop},
-                 body{"Detach", let_go}, body{"OwnIdentity", thread_state_of_its_own, nullptr, 3, 1, true},
-                 body{"LockedThread", locked_to_its_thread, nullptr, 1, 1, true},
+                 body{"Detach", let_go},
+                 body{.name = "OwnIdentity", .run = thread_state_of_its_own, .every = 3, .keeps_identity = true},
+                 body{.name = "LockedThread", .run = locked_to_its_thread, .keeps_identity = true},
                  body{"LockedToItsEnd", ends_with_its_thread}, body{"SnapshotAndProcs", of_all, nullptr, 5},
                  body{"DumpByTheOther", dump_by_the_other, nullptr, 3}),
     name_body());

@@ -97,10 +97,12 @@ std::uint64_t sleeps(int who) {
   return sum;
 }
 
-INSTANTIATE_TEST_SUITE_P(UrgeTime, Stepper,
-                         in_each_mode(body{"Timer", stop_and_reset}, body{"Ticker", ticks_of_a_ticker, nullptr, 3},
-                                      body{"AfterFunc", function_called_later, nullptr, 19, 19}, body{"Sleep", sleeps}),
-                         name_body());
+INSTANTIATE_TEST_SUITE_P(
+    UrgeTime, Stepper,
+    in_each_mode(body{"Timer", stop_and_reset}, body{"Ticker", ticks_of_a_ticker, nullptr, 3},
+                 body{.name = "AfterFunc", .run = function_called_later, .every = 19, .every_at_least = 19, .part = 4},
+                 body{"Sleep", sleeps}),
+    name_body());
 
 }  // namespace
 }  // namespace urge::test::stepper

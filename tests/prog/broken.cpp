@@ -167,14 +167,19 @@ const program own_handler("own_fault_handler", [] {
   return 0;
 });
 // What nobody but the kernel knows of: loaded after the start of the run.
-const program in_later_module("fault_in_a_module_loaded_later", [] {
-  run([] {
-    void* library = dlopen(URGE_MODULE, RTLD_NOW);
+int fault_in(const char* module) {
+  run([=] {
+    void* library = dlopen(module, RTLD_NOW);
     if (!library) std::printf("%s\n", dlerror());
     spawn({.name = "careless"}, reinterpret_cast<void (*)()>(dlsym(library, "module_faults"))).join();
   });
   return 0;
-});
+}
+const program in_later_module("fault_in_a_module_loaded_later", [] { return fault_in(URGE_MODULE); });
+#ifdef URGE_MODULE_BY_LLD
+// Its segments share pages of the file.
+const program in_later_module_by_lld("fault_in_a_module_linked_by_lld", [] { return fault_in(URGE_MODULE_BY_LLD); });
+#endif
 
 // Nothing of the runtime's own faults by itself: so it is sent one.
 void fault_on(const std::atomic<int>& thread) {

@@ -91,6 +91,11 @@ TEST(Broken, AFaultInAModuleThatWasLoadedLaterNamesTheFunction) {
   const auto r = program("fault_in_a_module_loaded_later");
   EXPECT_EQ(r.signal, SIGSEGV) << r.out;
   EXPECT_TRUE(says(r.err, "module_faults+0x") && says(r.err, "(libtest_module.so)")) << r.err;
+#ifdef URGE_MODULE_BY_LLD
+  const auto l = program("fault_in_a_module_linked_by_lld");
+  EXPECT_EQ(l.signal, SIGSEGV) << l.out;
+  EXPECT_TRUE(says(l.err, "module_faults+0x") && says(l.err, "(libtest_module_by_lld.so)")) << l.err;
+#endif
 }
 
 TEST(Broken, AFaultOfTheRuntimeItselfTellsOfEachG) {

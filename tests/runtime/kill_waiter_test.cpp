@@ -2,8 +2,11 @@
 // join_handle::kill of a G that waits for a lock, a condition or a call_once: it is unwound, and those it waited with
 // are none the worse.
 #include <urge/chan.hpp>
+#include <urge/io.hpp>
 #include <urge/sync.hpp>
 #include <urge/time.hpp>
+
+#include <unistd.h>
 
 #include <shared_mutex>
 #include <vector>
@@ -38,6 +41,41 @@ TEST_P(KillOfAWaiter, OneThatWaitsForALockIsUnwound) {
         EXPECT_EQ(unwound([&] { urge::call_once(once, [] {}); }), 1) << "call_once";
         go_on.release();
         first.join();
+      },
+      how());
+}
+
+// When it comes to the lock nobody looks at it any more: the kill has been given up, or its G was killed itself.
+TEST_P(KillOfAWaiter, OneThatComesToALockAfterTheKillIsUnwound) {
+  run(
+      [] {
+        urge::mutex m;
+        m.lock();
+        std::atomic<bool> go_on{false}, begun{false};
+        const auto comes_late = [&] {
+          begun = true;
+          blocking([&] {
+            while (!go_on) ::usleep(1000);
+          });
+          const std::lock_guard hold(m);
+        };
+        auto given_up = spawn(comes_late);
+        while (!begun) this_g::yield();
+        EXPECT_FALSE(given_up.kill()) << "it is in a system call all the while";
+
+        begun = false;
+        auto left = spawn(comes_late);
+        while (!begun) this_g::yield();
+        auto killer = spawn_to_wait([&] { (void)left.kill(); });
+        this_g::sleep_for(1ms);
+        kill_in_the_end(killer);
+
+        go_on = true;
+        for (auto* h : {&given_up, &left}) {
+          while (!h->done()) this_g::yield();
+          EXPECT_THROW(h->join(), killed);
+        }
+        m.unlock();
       },
       how());
 }
