@@ -97,7 +97,7 @@ void finish_park(M* m, G* g, void* arg) noexcept {
   // [wait.word] we: word; look at doomed, from_locks / kill: doomed, from_locks; look at the word
   if (!change(g, number, [](std::uint64_t word) { return word & ~parking; })) return;
   const doom d = g->doomed.load(seq_cst);  // [doomed] seq_cst: after the word
-  if (d == doom::wanted || a.refused) end_wait(g, number, g->from_locks.load(seq_cst));  // as doomed
+  if (d == doom::wanted || a.refused) end_wait(g, number, g->from_locks.load(seq_cst));  // [doomed] as that
 }
 
 void unlock_one(void* l) noexcept { lock_of(*static_cast<wait_list*>(l)).unlock(); }
