@@ -11,7 +11,6 @@
 #include <array>
 #include <csignal>
 #include <ostream>
-#include <vector>
 
 #include "base/clock.hpp"
 #include "base/os.hpp"
@@ -38,19 +37,25 @@ inline reason_counts refused_so_far() {
 }
 inline std::uint64_t stops_of(const G& g) { return g.n_async.load(relaxed) + g.n_kernel_thread.load(relaxed); }
 
-// What came of a request: a stop, a refusal by one reason, or neither.
+// What came of a request: a stop, a refusal by one reason, or neither. Nothing here allocates: some ask inside the
+// runtime, or in a handler.
 struct answer {
   bool stopped = false;
-  std::vector<defer_reason> refused;
+  reason_counts refused{};
   bool operator==(const answer&) const = default;
 };
 inline void PrintTo(const answer& a, std::ostream* out) {
   *out << (a.stopped ? "stopped" : "not stopped");
-  for (const defer_reason r : a.refused) *out << ", refused by reason " << static_cast<unsigned>(r);
+  for (std::size_t r = 0; r < reasons; ++r)
+    if (a.refused[r]) *out << ", refused " << a.refused[r] << " times by reason " << r;
 }
 inline const answer a_stop{true, {}};
 inline const answer nothing{};  // for no reason, or not asked
-inline answer refusal(defer_reason why) { return {false, {why}}; }
+inline answer refusal(defer_reason why) {
+  answer a;
+  a.refused[static_cast<std::size_t>(why)] = 1;
+  return a;
+}
 
 // The request, as sysmon writes it, but for the yield word.
 inline void write_request(bool valid = true) {
@@ -93,8 +98,7 @@ answer ask(Send send, bool valid = true) {
     send();
     const reason_counts after = refused_so_far();
     answer a{stops_of(g) != stops, {}};
-    for (std::size_t r = 0; r < reasons; ++r)
-      for (auto n = before[r]; n != after[r]; ++n) a.refused.push_back(static_cast<defer_reason>(r));
+    for (std::size_t r = 0; r < reasons; ++r) a.refused[r] = after[r] - before[r];
     if (!valid || a != nothing) return a;
   }
   return {};
