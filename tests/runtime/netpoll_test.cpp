@@ -164,7 +164,8 @@ TEST_P(Netpoll, ManyAcceptOnOneListener) {
                 ++accepted;
                 EXPECT_EQ(io::write(s, "w", 1), 1);
               }
-              EXPECT_EQ(last_error(), EBADF);
+              // One that was about to call may find that a file of the library has got the number.
+              EXPECT_TRUE(last_error() == EBADF || last_error() == ENOTSOCK) << last_error();
             }));
           for (int i = 0; i < n; ++i) {
             const descriptor s = make_socket(SOCK_STREAM);
@@ -172,7 +173,7 @@ TEST_P(Netpoll, ManyAcceptOnOneListener) {
             EXPECT_EQ(read_one(s), 'w');
           }
           EXPECT_EQ(accepted, n);
-          // All of them wait, and none in the kernel: else the close would not end it.
+          // None of them waits in the kernel: else the close would not end it.
           EXPECT_EQ(io::close(listener.release()), 0);
           for (auto& g : servers) g.join();
         }
