@@ -8,6 +8,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "support/runtime_fixture.hpp"
@@ -165,54 +168,68 @@ TEST_P(HogFairness, SleepersAndYieldersRunBesideHogs) {
       how());
 }
 
-// One hog per weight on one P, until the first has had the time of so many slices. Returns what each has done
-// meanwhile, not its CPU time: that goes on while the kernel runs another program on the M's processor.
-std::vector<std::uint64_t> compete(const options& how, const std::vector<unsigned>& weights, std::uint64_t slices) {
-  std::vector<std::uint64_t> work(weights.size(), 0);
+// One hog per weight on one P, and nobody whose wake-ups would cut slices short. Shares are turns times their length;
+// work and CPU time would tell what the kernel did with the M meanwhile. It takes long spells from an M on a busy
+// machine: slices get longer by that, not shorter. So each hog must have the slices it has a right to, and one at least
+// that is no longer. They go on until that is so.
+void compete(const options& how, const std::vector<unsigned>& weights,
+             const std::vector<std::chrono::nanoseconds>& due) {
+  struct hog {
+    std::vector<std::chrono::nanoseconds> slices;
+    bool in_time = false;
+  };
+  using clock = std::chrono::steady_clock;
+  constexpr std::size_t enough = 12;
+  std::vector<hog> hogs(weights.size());
+  const auto give_up = clock::now() + 30s;
+  std::atomic<std::size_t> turn{weights.size()};
+  clock::time_point begun;  // the slice of `turn`
+  std::atomic<bool> over{false};
+  const auto body = [&](std::size_t me) {
+    for (; !over; preempt_point()) {
+      if (turn == me) continue;
+      const auto now = clock::now();
+      const std::size_t before = turn.exchange(me);
+      const auto slice = now - std::exchange(begun, now);
+      if (before == hogs.size()) continue;
+      hogs[before].slices.push_back(slice);
+      if (2 * slice < 3 * due[before]) hogs[before].in_time = true;
+      const bool all = std::ranges::all_of(hogs, [](auto& h) { return h.in_time && h.slices.size() >= enough; });
+      if (all || now > give_up) over = true;
+    }
+  };
   run(
       [&] {
-        std::atomic<bool> over{false};
         std::vector<join_handle<void>> all;
-        for (std::size_t i = 0; i < weights.size(); ++i)
-          all.push_back(spawn({.weight = weights[i]}, [&, i] {
-            for (; !over; ++work[i]) preempt_point();
-          }));
-        // The one that looks cuts slices short, so they are not counted.
-        while (all[0].cpu_time() < static_cast<std::int64_t>(slices) * how.quantum) this_g::sleep_for(2ms);
-        over = true;
+        for (std::size_t i = 0; i < weights.size(); ++i) all.push_back(spawn({.weight = weights[i]}, body, i));
         for (auto& h : all) h.join();
       },
       how);
-  return work;
+  std::size_t most = 0, fewest = SIZE_MAX;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    auto& slices = hogs[i].slices;
+    most = std::max(most, slices.size()), fewest = std::min(fewest, slices.size());
+    ASSERT_GE(slices.size(), enough) << "weight " << weights[i];
+    EXPECT_TRUE(hogs[i].in_time) << "weight " << weights[i] << ": each slice is longer than due";
+    std::ranges::sort(slices);
+    EXPECT_GT(slices[slices.size() / 2], due[i] * 9 / 10) << "weight " << weights[i];
+  }
+  EXPECT_LE(most - fewest, 1u) << "they take turns";
 }
 
-TEST_P(Weights, EqualOnesGetAboutTheSame) {
-  const auto work = compete(how(), {1, 1, 1, 1}, 40);
-  const auto [least, most] = std::minmax_element(work.begin(), work.end());
-  EXPECT_LT(*most, 2 * *least);
-}
+TEST_P(Weights, EqualOnesGetTheSame) { compete(how(), {1, 1, 1, 1}, {5ms, 5ms, 5ms, 5ms}); }
 
-TEST_P(Weights, SharesAreInTheOrderOfWeights) {
-  const auto work = compete(how(), {1, 2, 4}, 10);
-  EXPECT_LT(work[0], work[1]);
-  EXPECT_LT(work[1], work[2]);
-  EXPECT_GT(work[2], 2 * work[0]) << "four to one";
-}
+TEST_P(Weights, SlicesAreAsTheWeights) { compete(how(), {1, 2, 4}, {5ms, 10ms, 20ms}); }
 
 // A slice is four quanta at most, so beyond that the others' slices are shortened.
 TEST_P(Weights, AboveFourTheyStillHold) {
-  const auto work = compete(how(), {1, 8}, 10);
-  EXPECT_GT(work[1], 4 * work[0]) << "eight to one";
-  const auto three = compete(how(), {1, 4, 16}, 10);
-  EXPECT_LT(three[0], three[1]);
-  EXPECT_LT(three[1], three[2]);
+  compete(how(), {1, 8}, {2500us, 20ms});
+  compete(how(), {1, 4, 16}, {1250us, 5ms, 20ms});
 }
 
 TEST_P(Weights, AHeavyOneThatEndedLeavesNoTrace) {
-  compete(how(), {1, 100}, 2);
-  const auto work = compete(how(), {1, 1}, 20);
-  EXPECT_LT(work[1], 2 * work[0]);
-  EXPECT_LT(work[0], 2 * work[1]);
+  compete(how(), {1, 100}, {200us, 20ms});
+  compete(how(), {1, 1}, {5ms, 5ms});
 }
 
 // All Gs that are runnable come to run, whichever queue they are in.
