@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The pool of spare identities; it belongs to the process, across runs. See identity_pool.cpp.
 #pragma once
-#include "sched/sched.hpp"
+#include "sched/m_supply.hpp"
 
 namespace urge::preempt {
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "preempt/preempt.hpp"
-#include "sched/sched.hpp"
+#include "sched/m_supply.hpp"
 #include "sysmon/asleep.hpp"
 #include "sysmon/deadlock.hpp"
 #include "sysmon/io_watch.hpp"

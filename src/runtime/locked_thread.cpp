@@ -7,7 +7,7 @@
 
 #include <stdexcept>
 
-#include "sched/sched.hpp"
+#include "sched/m_supply.hpp"
 
 namespace urge::this_g {
 

@@ -13,6 +13,7 @@
 #include "preempt/preempt.hpp"
 #include "runtime/let_out.hpp"
 #include "runtime/m_memory.hpp"
+#include "sched/m_supply.hpp"
 #include "sched/sanitizer.hpp"
 
 namespace urge::maker {

@@ -25,6 +25,7 @@
 #include "runtime/symbols.hpp"
 #include "runtime/unwind.hpp"
 #include "runtime/way_out.hpp"
+#include "sched/m_supply.hpp"
 #include "sched/netpoll.hpp"
 #include "sched/sanitizer.hpp"
 #include "sched/switch.hpp"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Which G runs next: the loop of an M on its g0, and the part of it that a G does itself when it stops.
 // Source: Go's schedule, findRunnable, stealWork, execute (proc.go).
+#include "sched/m_supply.hpp"
 #include "sched/netpoll.hpp"
 #include "sched/switch.hpp"
 
@@ -321,56 +322,7 @@ void take_over(M* m, picked next, std::uint64_t now) noexcept {
   g->context = arch::make(g->stk.top() - 64, g->stk.size - 64, first_frame);
 }
 
-namespace {
-
-// Passes the P of an M that will stand on: to the M of the next G, or to the successor that was reserved when its own
-// was stopped. True: its own G is the next.
-bool pass_on(M* m) noexcept {
-  M* const successor = std::exchange(m->successor, nullptr);
-  const picked next = pick_next(m);
-  if (next.g == m->tenant || (next.g && next.g->home)) {
-    put_back_idle_m(successor);
-    if (next.g == m->tenant) return true;
-    wake_with(next.g->home, release_p(m));
-  } else if (successor) {
-    successor->to_pass = next.g;
-    wake_with(successor, release_p(m));
-  } else {
-    if (next.g) put_local(m->p, next.g, true);
-    hand_off(release_p(m));
-    if (sched.n_idle_m.load(relaxed) * 2 < sched.spare_ms.load(relaxed)) call_maker();
-  }
-  return false;
-}
-
-// Stands still until another M has found the G that stays here, and passes its P on to us. Null: the run is over.
-// Source: Go's stoplockedm.
-G* stand(M* m) noexcept {
-  const auto over = [] { return sched.stopping.load(acquire); };  // [stopping] acquire
-  std::atomic_thread_fence(seq_cst);  // we: note cleared; fence; look at stopping / the end of the run: stopping; wake
-  if (over() || !m->p) {
-    if (M* successor = std::exchange(m->successor, nullptr)) wake_with(successor, nullptr);
-    if (over()) return nullptr;
-  }
-  if (!m->p || !pass_on(m)) {
-    m->park.sleep();
-    if (over()) return nullptr;
-    acquire_p(m, std::exchange(m->next_p, nullptr));
-  }
-  G* g = std::exchange(m->tenant, nullptr);
-  g->home = nullptr;
-  g->keeps_m = g->thread_locks != 0;
-  return g;
-}
-
-// Source: Go's startlockedm.
-void pass_p(M* m, const G* g) noexcept { wake_with(g->home, release_p(m)); }
-
-}  // namespace
-
-// An M whose G stays on it (it is locked to the thread; in kernel_thread mode: it was stopped by signal, or holds a
-// lock of pthread) stands still with it. Whoever picks that G passes its own P on to that M, and is idle. When a G ends
-// that is locked to the thread, so does the M.
+// When a G ends that is locked to the thread, so does the M.
 void m_loop(M* m) noexcept {
   for (;;) {
     picked next;

@@ -240,35 +240,9 @@ std::uint64_t debt_at(const P&, std::uint64_t now) noexcept;
 inline bool may_take_woken(const P& p, std::uint64_t now) noexcept { return debt_at(p, now) <= sched.woken_slice; }
 // Somebody has made work visible: see that an M comes for it.
 void wake_p() noexcept;
-// What if there are max_threads already: the run ends with an error, or the P is idle until one comes back.
-enum class at_limit { fail, wait };
-void start_m(P*, bool spinning, at_limit = at_limit::fail) noexcept;
-void stop_m(M*) noexcept;
-void wake_with(M*, P*) noexcept;    // one that is on no list; the P may be null
-void put_back_idle_m(M*) noexcept;  // that take_idle_m_locked has taken, and nobody woken; or null
-// Takes an M off the list of idle ones; null: there is none. Context: sched.lock held.
-inline M* take_idle_m_locked() noexcept {
-  M* m = sched.idle_ms;
-  if (!m) return nullptr;
-  sched.idle_ms = m->link;
-  sched.n_idle_m.fetch_sub(1, relaxed);
-  m->next_p = nullptr, m->next_spinning = false;
-  return m;
-}
 void acquire_p(M*, P*) noexcept;
 P* release_p(M*) noexcept;
-void hand_off(P*, at_limit = at_limit::fail) noexcept;
-// Is there an M for a P that is handed off?
-enum class m_supply { idle, to_be_made, none };
-m_supply m_to_be_had() noexcept;
-// Has the maker keep so many idle Ms ahead of need, as far as max_threads allows. Some for calls that sleep.
-inline constexpr std::uint32_t spares_for_calls = 2;
-void want_spare_ms(std::uint32_t n) noexcept;
-// And returns when one is idle, or none will be. Context: a G, locks > 0.
-void wait_for_spare_m(G*, std::uint32_t n) noexcept;
 P* take_idle_p_locked() noexcept;
-// One that waits for an M to be made. It is not counted in n_ms any more.
-P* take_wanted_p_locked() noexcept;
 void put_idle_p_locked(P*) noexcept;
 // The earliest timer has changed: whoever sleeps until it must know.
 void timer_added(std::int64_t when) noexcept;

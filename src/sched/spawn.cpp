@@ -10,6 +10,7 @@
 #include <new>
 
 #include "sched/alloca_blocks.hpp"
+#include "sched/m_supply.hpp"
 #include "sched/sanitizer.hpp"
 #include "sched/switch.hpp"
 #include "sched/waitq.hpp"

@@ -15,6 +15,7 @@
 // likewise.
 #include <algorithm>
 
+#include "sched/m_supply.hpp"
 #include "sched/switch.hpp"
 #include "sched/waitq.hpp"
 

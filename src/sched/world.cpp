@@ -4,7 +4,7 @@
 // taken from it, by the swap that sysmon uses; a running one is put down by its M as if there were no work, for the
 // queues give nothing while `world_stops` is set. sysmon asks those again and again, for only sysmon sends signals.
 // Source: Go's stopTheWorldWithSema, startTheWorldWithSema, procresize.
-#include "sched/sched.hpp"
+#include "sched/m_supply.hpp"
 
 #include <algorithm>
 #include <utility>

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+// See m_supply.hpp.
+#include "sched/m_supply.hpp"
+
+#include <utility>
+
+namespace urge {
+
+P* take_wanted_p_locked() noexcept {
+  P* p = sched.wants_m;
+  if (!p) return nullptr;
+  sched.wants_m = std::exchange(p->link, nullptr);
+  --sched.n_wanted, --sched.n_ms;
+  return p;
+}
+
+// It still sleeps, as if nothing had been. Only if it would have been woken meanwhile it has to look for itself.
+void put_back_idle_m(M* m) noexcept {
+  if (!m) return;
+  {
+    std::lock_guard hold(sched.lock);
+    if (P* p = take_wanted_p_locked()) {
+      m->next_p = p;
+      m->next_spinning = p->start_spinning;
+    } else if (!m->wake_missed && !sched.stopping.load(relaxed)) {
+      m->link = sched.idle_ms;
+      sched.idle_ms = m;
+      sched.n_idle_m.fetch_add(1, relaxed);
+      return;
+    }
+  }
+  m->park.wake();
+}
+
+void wake_with(M* m, P* p) noexcept {
+  m->next_p = p;
+  m->park.wake();
+}
+
+namespace {
+// Its Gs are anybody's: they do not wait for its next M.
+void leave_queue_locked(P* p) noexcept {
+  gqueue left;
+  if (G* g = p->swap_runnext(nullptr, false)) left.push_back(g);
+  while (G* g = p->queue.get()) left.push_back(g);
+  sched.queue.append(left);
+  count_queue_locked();
+}
+}  // namespace
+
+// Gives a P to an idle M, or has one made. `spinning`: it is counted in n_spinning already.
+void start_m(P* p, bool spinning, at_limit then) noexcept {
+  M* m;
+  {
+    std::lock_guard hold(sched.lock);
+    m = take_idle_m_locked();
+    if (m) {
+      m->next_p = p;
+      m->next_spinning = spinning;
+    } else {
+      if (sched.n_ms >= sched.how.max_threads) {
+        const bool over = sched.stopping.load(relaxed);  // all Ms are on their way out
+        if ((spinning && sched.threads_stay()) || then == at_limit::wait || sched.n_detached.load(relaxed) != 0 ||
+            over) {
+          // All of them stand or sleep with their Gs: fewer run at once, where there is a P.
+          if (spinning) sched.n_spinning.fetch_sub(1, seq_cst);  // [spinning]
+          leave_queue_locked(p);
+          return put_idle_p_locked(p);
+        }
+        if (over) return put_idle_p_locked(p);
+        fatal("thread exhaustion: the program needs more threads than options.max_threads", sched.n_ms);
+      }
+      ++sched.n_ms;
+      leave_queue_locked(p);  // the maker may need one of its Gs to get on
+      p->start_spinning = spinning;
+      p->link = sched.wants_m;
+      sched.wants_m = p;
+      ++sched.n_wanted;
+    }
+  }
+  if (m) m->park.wake();
+  if (!m || sched.n_idle_m.load(relaxed) * 2 < sched.spare_ms.load(relaxed)) call_maker();
+}
+
+m_supply m_to_be_had() noexcept {
+  std::lock_guard hold(sched.lock);
+  if (sched.idle_ms) return m_supply::idle;
+  return sched.n_ms < sched.how.max_threads ? m_supply::to_be_made : m_supply::none;
+}
+
+// A P whose M is lost in a system call goes to whoever can use it. Source: Go's handoffp.
+void hand_off(P* p, at_limit then) noexcept {
+  if (sched.world_stops.load(relaxed)) {
+    std::lock_guard hold(sched.lock);
+    if (sched.world_stops.load(relaxed)) return put_idle_p_locked(p);  // start_world sees to what waits for it
+  }
+  if (work_waits_for(*p)) {
+    {
+      std::lock_guard hold(sched.lock);
+      ++sched.handoffs;
+    }
+    return start_m(p, false, then);
+  }
+  std::uint32_t none = 0;
+  if (sched.n_idle_p.load(relaxed) == 0 &&
+      sched.n_spinning.compare_exchange_strong(none, 1, seq_cst, relaxed)) {  // [spinning]
+    sched.need_spinning.store(0, relaxed);
+    return start_m(p, true, then);
+  }
+  {
+    std::lock_guard hold(sched.lock);
+    if (sched.queue.n + sched.woken.n == 0 || sched.stopping.load(relaxed)) {
+      put_idle_p_locked(p);
+      p = nullptr;
+    }
+  }
+  if (p) return start_m(p, false, then);
+  std::atomic_thread_fence(seq_cst);  // we: P idle; fence; look at need_spinning / they: need_spinning; look at idle Ps
+  if (sched.need_spinning.load(relaxed) != 0) wake_p();
+  timer_added(earliest_timer());
+}
+
+}  // namespace urge
