@@ -157,12 +157,8 @@ void take_along(M& m, G& g) noexcept {
 }
 
 bool keep_thread(M& m, G& g) noexcept {
-  {
-    std::lock_guard hold(sched.lock);
-    m.successor = take_idle_m_locked();
-    // Or one is made; of each P one G at a time may rely on that.
-    g.keeps_m = m.successor || sched.n_ms + sched.procs.load(relaxed) <= sched.how.max_threads;
-  }
+  if (g.keeps_m) return true;
+  g.keeps_m = reserve_next_m(m);
   if (sched.n_idle_m.load(relaxed) * 2 < sched.spare_ms.load(relaxed)) call_maker();
   if (!g.keeps_m) shared.defer(defer_reason::no_identity);
   return g.keeps_m;

@@ -61,7 +61,7 @@ inline M* try_take_idle_m() noexcept {
     if (i == 100) return nullptr;
     _mm_pause();
   }
-  M* m = take_idle_m_locked();
+  M* m = m_left_locked() ? take_idle_m_locked() : nullptr;
   sched.lock.unlock();
   return m;
 }

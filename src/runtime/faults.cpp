@@ -70,7 +70,7 @@ bool may_contain(const G& g, const siginfo_t& info, const void* uc) noexcept {
 // under what is left of this.
 void keep_what_it_runs_under(M& m, G& g) noexcept {
   for (int tries = 0; tries < 2000; ++tries) {
-    if (sched.threads_stay() ? g.keeps_m || preempt::keep_thread(m, g) : g.own != nullptr) return;
+    if (sched.threads_stay() ? preempt::keep_thread(m, g) : g.own != nullptr) return;
     if (!sched.threads_stay()) preempt::take_along(m, g);
     const atomic<std::uint32_t> nobody_wakes{0};
     if (!g.own) os::futex_wait(nobody_wakes, 0, monotonic_ns() + 50'000);

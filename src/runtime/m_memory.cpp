@@ -78,7 +78,7 @@ void free_m(M* m) noexcept {
   // The end of a run may have come between the giving of these and the taking.
   m->next_p = nullptr;
   m->tenant = m->to_pass = nullptr;
-  m->successor = nullptr;
+  m->successor = nullptr, m->promised = false;
   m->ends = false;
   std::lock_guard hold(sched.lock);
   m->link = free_ms;

@@ -31,24 +31,13 @@ void leave_for_good() noexcept {
 void* m_main(void* arg) noexcept {
   M* m = static_cast<M*>(arg);
   hook.m_start(*m);
-  P* p;
   {
     std::lock_guard hold(sched.lock);
     m->next_all = sched.all_ms;
     sched.all_ms = m;
     ++sched.n_begun;  // before the look at `stopping`: whom the end of the run does not count here takes no P
-    if (m->is_spare)
-      --sched.n_coming, --sched.n_ms;
-    else
-      --sched.n_starting;
-    p = take_wanted_p_locked();
-    ++sched.n_ms;
   }
-  if (p && !sched.stopping.load(acquire)) {  // [stopping] acquire
-    m->spinning = p->start_spinning;
-    acquire_p(m, p);
-  }
-  m_loop(m);
+  m_loop(m);  // as one that goes idle: so it takes a P that is wanted
   P* const left = m->p ? release_p(m) : nullptr;
   if (left && !m->ends) {
     std::lock_guard hold(sched.lock);
@@ -86,7 +75,8 @@ void* m_main(void* arg) noexcept {
     }
     m->link = sched.ended_ms;
     sched.ended_ms = m;
-    --sched.n_ms, ++sched.n_ended;
+    count_as_used_locked(m);
+    --sched.n_used, ++sched.n_ended;
   }
   sched.ms_word.fetch_add(1, release);  // [ms.word] release: the M has ended
   os::futex_wake(sched.ms_word, 1);
@@ -148,28 +138,19 @@ int draw_loan_for(M& m) noexcept {
   return 0;
 }
 
-// 0, or -errno of what failed, which is named in `no_m`.
-int make_wanted_m() noexcept {
+// 0, or -errno of what failed, which is named in `call`.
+int make_spare_m(const char*& call) noexcept {
   M* m = make_m();
-  no_m.call = "mmap of an M";
+  call = "mmap of an M";
   if (!m) return -ENOMEM;
-  no_m.call = "mmap or pthread_create of a thread identity";
-  if (const int error = draw_loan_for(*m); error < 0) {
-    free_m(m);
-    return error;
+  m->spare = true;
+  call = "mmap or pthread_create of a thread identity";
+  int error = draw_loan_for(*m);
+  if (error == 0) {
+    call = "pthread_create of an M, or mmap or mprotect of its stack";
+    error = start_thread(m);
   }
-  no_m.call = "pthread_create of an M, or mmap or mprotect of its stack";
-  m->is_spare = false;
-  {
-    std::lock_guard hold(sched.lock);
-    ++sched.n_starting;
-  }
-  const int error = start_thread(m);
   if (error == 0) return 0;
-  {
-    std::lock_guard hold(sched.lock);
-    --sched.n_starting;
-  }
   if (m->loan) preempt::give_back_loan(std::exchange(m->loan, nullptr));
   free_m(m);
   return error;
@@ -181,8 +162,8 @@ void do_without_m() noexcept {
   bool first;
   {
     std::lock_guard hold(sched.lock);
+    if (sched.n_wanted <= --sched.n_spare) return;  // an M that was about to go idle has taken it, or will
     P* p = take_wanted_p_locked();
-    if (!p) return;  // an M that was about to go idle has taken it
     ++sched.n_refused;
     if (p->start_spinning) sched.n_spinning.fetch_sub(1, seq_cst);  // [spinning] it will not look for work
     put_idle_p_locked(p);
@@ -193,39 +174,31 @@ void do_without_m() noexcept {
   if (first) begin_stop();
 }
 
-void start_wanted_ms() noexcept {
-  for (;;) {
+// Ms for the Ps that are wanted; then for those of Gs that will be stopped and stay on their threads. Of the latter as
+// many as can be had: without one a preemption is put off, and counted.
+void make_ms() noexcept {
+  for (bool ahead = true;;) {
+    bool wanted;
     {
       std::lock_guard hold(sched.lock);
-      if (sched.n_wanted <= sched.n_starting) return;
-    }
-    no_m.error = make_wanted_m();
-    if (no_m.error == 0)
-      no_m = {};
-    else
-      do_without_m();
-  }
-}
-
-// Ms for the Ps of Gs that will be stopped and stay on their threads. As many as can be had: without one a preemption
-// is put off, and counted.
-void make_spare_ms() noexcept {
-  for (;;) {
-    {
-      std::lock_guard hold(sched.lock);
-      if (sched.n_idle_m.load(relaxed) + sched.n_coming >= sched.spare_ms.load(relaxed) ||
-          sched.n_ms >= sched.how.max_threads || sched.stopping.load(relaxed))
+      wanted = sched.n_wanted > sched.n_spare;  // then there is room: m_supply.hpp
+      if (!wanted && (!ahead || sched.n_spare - sched.n_wanted >= sched.spare_ms.load(relaxed) ||
+                      sched.n_used + sched.n_spare >= sched.how.max_threads || sched.stopping.load(relaxed)))
         return;
-      ++sched.n_ms, ++sched.n_coming;
+      ++sched.n_spare;
     }
-    M* m = make_m();
-    if (m) m->is_spare = true;
-    if (m && draw_loan_for(*m) == 0 && start_thread(m) == 0) continue;
-    if (m && m->loan) preempt::give_back_loan(std::exchange(m->loan, nullptr));
-    if (m) free_m(m);
+    const char* call;
+    const int error = make_spare_m(call);
+    if (wanted && error == 0) no_m = {};
+    if (error == 0) continue;
+    if (wanted) {
+      no_m.call = call, no_m.error = error;
+      do_without_m();
+      continue;
+    }
+    ahead = false;
     std::lock_guard hold(sched.lock);
-    --sched.n_ms, --sched.n_coming, ++sched.n_refused;
-    return;
+    --sched.n_spare, ++sched.n_refused;  // a P that counts on it is wanted again
   }
 }
 
@@ -338,8 +311,7 @@ void* loop(void*) noexcept {
       os::futex_wait(sched.maker_word, calls);
       continue;
     }
-    start_wanted_ms();
-    make_spare_ms();
+    make_ms();
     bool again = work_lacks_an_m(time_is_up), soon = !join_leaving();
     if (!sanitizer::on) {
       soon = !preempt::retire_identities() || soon;

@@ -86,10 +86,10 @@ void prepare(const options& how) {
   sched.spare_ms.store(sched.threads_stay() ? std::min(sched.procs.load(relaxed) + 2, how.max_threads - 1) : 0);
   ++sched.run_id;
   sched.queue = {}, sched.woken = {};
-  sched.idle_ps = nullptr, sched.idle_ms = nullptr, sched.wants_m = nullptr, sched.n_wanted = 0, sched.n_starting = 0;
+  sched.idle_ps = nullptr, sched.idle_ms = nullptr, sched.wants_m = nullptr, sched.n_wanted = 0;
   sched.wants_identity = {};
-  sched.n_ms = 0, sched.handoffs = 0, sched.n_heavy = 0;
-  sched.n_created = 0, sched.n_begun = 0, sched.n_ended = 0, sched.n_coming = 0, sched.n_standing_by = 0;
+  sched.n_used = 0, sched.n_spare = 0, sched.n_promised = 0, sched.handoffs = 0, sched.n_heavy = 0;
+  sched.n_created = 0, sched.n_begun = 0, sched.n_ended = 0, sched.n_standing_by = 0;
   sched.n_refused = 0, sched.no_first_m = 0;
   sched.n_queue.store(0), sched.n_woken.store(0), sched.n_idle_p.store(0), sched.n_idle_m.store(0),
       sched.max_weight.store(1);
@@ -196,7 +196,7 @@ void orphan_ms() noexcept {
                                                              relaxed)) {  // [in_syscall] one of us two has it
       reinterpret_cast<G*>(inside)->orphan.store(true, relaxed);
       *at = m->next_all;
-      --sched.n_ms, ++sched.n_ended;
+      --sched.n_used, ++sched.n_ended;
     } else {
       at = &m->next_all;
     }
@@ -360,7 +360,7 @@ stats snapshot() {
   {
     std::lock_guard hold(sched.lock);
     s.handoffs = sched.handoffs;
-    s.threads = sched.n_ms, s.threads_refused = sched.n_refused;
+    s.threads = sched.n_used + std::max(sched.n_spare, sched.n_wanted), s.threads_refused = sched.n_refused;
   }
   leave(g);
   s.idle_threads = sched.n_idle_m.load(relaxed);

@@ -183,14 +183,13 @@ void stop_m(M* m) noexcept {
       std::lock_guard hold(sched.lock);
       if (sched.stopping.load(relaxed)) return;
       if (P* p = take_wanted_p_locked()) {
+        count_as_used_locked(m);
         m->spinning = p->start_spinning;
         return acquire_p(m, p);
       }
       m->next_p = nullptr;
       m->wake_missed = false;
-      m->link = sched.idle_ms;
-      sched.idle_ms = m;
-      sched.n_idle_m.fetch_add(1, relaxed);
+      put_idle_m_locked(m);
     }
     gqueue readied;
     const bool woken = sleep_idle(m, readied);
@@ -202,7 +201,8 @@ void stop_m(M* m) noexcept {
         std::lock_guard hold(sched.lock);
         listed = unlist_locked(m);
         m->wake_missed = !listed;
-        if (listed && !sched.stopping.load(relaxed)) p = take_idle_p_locked();
+        if (listed && !sched.stopping.load(relaxed) && m_left_locked()) p = take_idle_p_locked();
+        if (p) count_as_used_locked(m);
       }
       if (listed) {
         if (p) acquire_p(m, p);

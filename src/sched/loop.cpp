@@ -166,6 +166,7 @@ picked find_runnable(M* m) noexcept {
         continue;
       }
       release_p(m);
+      count_as_spare_locked(m);
       put_idle_p_locked(p);
     }
     // The other half of the wake-up rule (idle.cpp): from here on nobody counts on us, so look once more.
@@ -177,7 +178,9 @@ picked find_runnable(M* m) noexcept {
         seq_cst);  // we: not spinning, P idle; fence; look at work / they: work; fence; look at spinning
     if (any_work() || sched.need_spinning.load(relaxed) != 0) {
       std::lock_guard hold(sched.lock);
-      if (P* again = take_idle_p_locked()) {
+      // Not before one that is wanted: somebody counts on us for that.
+      if (P* again = sched.n_wanted == 0 && m_left_locked() ? take_idle_p_locked() : nullptr) {
+        count_as_used_locked(m);
         acquire_p(m, again);
         become_spinning(m);
         continue;

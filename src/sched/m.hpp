@@ -52,7 +52,7 @@ struct M {
   // --- sched.lock; next_p by whoever wakes it, before the note ---
   P* next_p = nullptr;
   bool next_spinning = false;
-  bool is_spare = false;     // made for no P (kernel_thread mode); the maker, before the thread
+  bool spare = false;        // counted in n_spare, not in n_used: m_supply.hpp
   bool stands_by = false;    // it waits in runtime/let_out.cpp
   bool wake_missed = false;  // while it was off the list: see put_back_idle_m
   M* link = nullptr;
@@ -85,7 +85,8 @@ struct M {
   static constexpr std::uint32_t sent = 1, sent_awake = 2;
   std::uint32_t last_sent = sent;        // the handler's own: what it has found there last
   identity* next_loan = nullptr;         // put here by the handler, for the landing
-  M* successor = nullptr;                // likewise: gets the P when a G stays on this M
+  M* successor = nullptr;                // likewise: gets the P when a G stays on this M;
+  bool promised = false;                 // or another that there will be. Not in the handler
   std::uint32_t grace_tick = 0;          // the slice whose requests have been put off inside libc, and how often;
   std::uint32_t grace_count = 0;         // the handler's own
   int slice_timer = -1;                  // with slice_source::timer; -1: none

@@ -10,8 +10,15 @@ P* take_wanted_p_locked() noexcept {
   P* p = sched.wants_m;
   if (!p) return nullptr;
   sched.wants_m = std::exchange(p->link, nullptr);
-  --sched.n_wanted, --sched.n_ms;
+  --sched.n_wanted;
   return p;
+}
+
+void put_idle_m_locked(M* m) noexcept {
+  count_as_spare_locked(m);
+  m->link = sched.idle_ms;
+  sched.idle_ms = m;
+  sched.n_idle_m.fetch_add(1, relaxed);
 }
 
 // It still sleeps, as if nothing had been. Only if it would have been woken meanwhile it has to look for itself.
@@ -23,13 +30,31 @@ void put_back_idle_m(M* m) noexcept {
       m->next_p = p;
       m->next_spinning = p->start_spinning;
     } else if (!m->wake_missed && !sched.stopping.load(relaxed)) {
-      m->link = sched.idle_ms;
-      sched.idle_ms = m;
-      sched.n_idle_m.fetch_add(1, relaxed);
-      return;
+      return put_idle_m_locked(m);
+    } else {
+      count_as_spare_locked(m);
     }
   }
   m->park.wake();
+}
+
+bool reserve_next_m(M& m) noexcept {
+  std::lock_guard hold(sched.lock);
+  if (!m_left_locked()) return false;
+  m.successor = take_idle_m_locked();
+  m.promised = !m.successor;
+  if (m.promised) ++sched.n_promised;
+  return true;
+}
+
+void unreserve_next_m(M& m) noexcept {
+  put_back_idle_m(std::exchange(m.successor, nullptr));
+  if (!std::exchange(m.promised, false)) return;
+  {
+    std::lock_guard hold(sched.lock);
+    --sched.n_promised;
+  }
+  wake_p();  // some M may have left an idle P alone for its sake
 }
 
 void wake_with(M* m, P* p) noexcept {
@@ -46,19 +71,26 @@ void leave_queue_locked(P* p) noexcept {
   sched.queue.append(left);
   count_queue_locked();
 }
+void make_good_locked(at_limit then) noexcept {
+  if (then == at_limit::promised) --sched.n_promised;
+}
 }  // namespace
 
-// Gives a P to an idle M, or has one made. `spinning`: it is counted in n_spinning already.
+// Gives a P to an idle M, or leaves it to the next that would be, or has one made. `spinning`: it is counted in
+// n_spinning already.
 void start_m(P* p, bool spinning, at_limit then) noexcept {
   M* m;
+  bool lacks_m = false;
   {
     std::lock_guard hold(sched.lock);
-    m = take_idle_m_locked();
+    make_good_locked(then);
+    const bool left = m_left_locked();
+    m = left ? take_idle_m_locked() : nullptr;
     if (m) {
       m->next_p = p;
       m->next_spinning = spinning;
     } else {
-      if (sched.n_ms >= sched.how.max_threads) {
+      if (!left) {
         const bool over = sched.stopping.load(relaxed);  // all Ms are on their way out
         if ((spinning && sched.threads_stay()) || then == at_limit::wait || sched.n_detached.load(relaxed) != 0 ||
             over) {
@@ -68,31 +100,33 @@ void start_m(P* p, bool spinning, at_limit then) noexcept {
           return put_idle_p_locked(p);
         }
         if (over) return put_idle_p_locked(p);
-        fatal("thread exhaustion: the program needs more threads than options.max_threads", sched.n_ms);
+        fatal("thread exhaustion: the program needs more threads than options.max_threads", sched.how.max_threads);
       }
-      ++sched.n_ms;
       leave_queue_locked(p);  // the maker may need one of its Gs to get on
       p->start_spinning = spinning;
       p->link = sched.wants_m;
       sched.wants_m = p;
-      ++sched.n_wanted;
+      lacks_m = ++sched.n_wanted > sched.n_spare;
     }
   }
   if (m) m->park.wake();
-  if (!m || sched.n_idle_m.load(relaxed) * 2 < sched.spare_ms.load(relaxed)) call_maker();
+  if (lacks_m || sched.n_idle_m.load(relaxed) * 2 < sched.spare_ms.load(relaxed)) call_maker();
 }
 
 m_supply m_to_be_had() noexcept {
   std::lock_guard hold(sched.lock);
-  if (sched.idle_ms) return m_supply::idle;
-  return sched.n_ms < sched.how.max_threads ? m_supply::to_be_made : m_supply::none;
+  if (!m_left_locked()) return m_supply::none;
+  return sched.idle_ms ? m_supply::idle : m_supply::to_be_made;
 }
 
 // A P whose M is lost in a system call goes to whoever can use it. Source: Go's handoffp.
 void hand_off(P* p, at_limit then) noexcept {
   if (sched.world_stops.load(relaxed)) {
     std::lock_guard hold(sched.lock);
-    if (sched.world_stops.load(relaxed)) return put_idle_p_locked(p);  // start_world sees to what waits for it
+    if (sched.world_stops.load(relaxed)) {
+      make_good_locked(then);
+      return put_idle_p_locked(p);  // start_world sees to what waits for it
+    }
   }
   if (work_waits_for(*p)) {
     {
@@ -110,13 +144,14 @@ void hand_off(P* p, at_limit then) noexcept {
   {
     std::lock_guard hold(sched.lock);
     if (sched.queue.n + sched.woken.n == 0 || sched.stopping.load(relaxed)) {
+      make_good_locked(then);
       put_idle_p_locked(p);
       p = nullptr;
     }
   }
   if (p) return start_m(p, false, then);
   std::atomic_thread_fence(seq_cst);  // we: P idle; fence; look at need_spinning / they: need_spinning; look at idle Ps
-  if (sched.need_spinning.load(relaxed) != 0) wake_p();
+  if (sched.need_spinning.load(relaxed) != 0 || then == at_limit::promised) wake_p();  // as in unreserve_next_m
   timer_added(earliest_timer());
 }
 

@@ -40,11 +40,11 @@ struct scheduler {
   // before, for the maker may be waiting for a lock of malloc, whose holder waits for an M.
   P* wants_m = nullptr;
   unsigned n_wanted = 0;       // Ps there
-  unsigned n_starting = 0;     // threads made for them that have not begun
-  gqueue wants_identity;       // new Gs for which it shall make one before they run
-  unsigned n_ms = 0;           // Ms alive, coming or wanted
-  unsigned n_coming = 0;       // of these, spares that are not idle yet
-  unsigned n_standing_by = 0;  // of these, Ms that wait to let their G out: runtime/let_out.cpp
+  unsigned n_used = 0;         // Ms with a P or a G, or drawn for one: m_supply.hpp
+  unsigned n_spare = 0;        // all others, and threads that are being made
+  unsigned n_promised = 0;     // Ms that must be there when they are needed
+  unsigned n_standing_by = 0;  // of those used, Ms that wait to let their G out: runtime/let_out.cpp
+  gqueue wants_identity;       // new Gs for which the maker shall make one before they run
   // Threads of Ms in this run: that the maker has made, that have begun (which may come first), that have ended. Those
   // that have begun may have a P; the run is over when all that were made have ended.
   unsigned n_created = 0, n_begun = 0, n_ended = 0;

@@ -11,18 +11,17 @@ namespace {
 // Passes the P of an M that will stand on: to the M of the next G, or to the successor that was reserved when its own
 // was stopped. True: its own G is the next.
 bool pass_on(M* m) noexcept {
-  M* const successor = std::exchange(m->successor, nullptr);
   const picked next = pick_next(m);
   if (next.g == m->tenant || (next.g && next.g->home)) {
-    put_back_idle_m(successor);
+    unreserve_next_m(*m);
     if (next.g == m->tenant) return true;
     wake_with(next.g->home, release_p(m));
-  } else if (successor) {
+  } else if (M* const successor = std::exchange(m->successor, nullptr)) {
     successor->to_pass = next.g;
     wake_with(successor, release_p(m));
   } else {
     if (next.g) put_local(m->p, next.g, true);
-    hand_off(release_p(m));
+    hand_off(release_p(m), std::exchange(m->promised, false) ? at_limit::promised : at_limit::fail);
     if (sched.n_idle_m.load(relaxed) * 2 < sched.spare_ms.load(relaxed)) call_maker();
   }
   return false;
@@ -34,7 +33,7 @@ G* stand(M* m) noexcept {
   const auto over = [] { return sched.stopping.load(acquire); };  // [stopping] acquire
   std::atomic_thread_fence(seq_cst);  // we: note cleared; fence; look at stopping / the end of the run: stopping; wake
   if (over() || !m->p) {
-    if (M* successor = std::exchange(m->successor, nullptr)) wake_with(successor, nullptr);
+    unreserve_next_m(*m);
     if (over()) return nullptr;
   }
   if (!m->p || !pass_on(m)) {
@@ -49,6 +48,12 @@ G* stand(M* m) noexcept {
 }
 
 // Source: Go's startlockedm.
-void pass_p(M* m, const G* g) noexcept { wake_with(g->home, release_p(m)); }
+void pass_p(M* m, const G* g) noexcept {
+  {
+    std::lock_guard hold(sched.lock);
+    count_as_spare_locked(m);
+  }
+  wake_with(g->home, release_p(m));
+}
 
 }  // namespace urge

@@ -24,8 +24,12 @@ namespace urge {
 namespace {
 constexpr std::int64_t between_looks = 50'000;  // ns, at whether there is a spare M
 
-void publish(M*, G* g, void*) noexcept {
+void publish(M* m, G* g, void*) noexcept {
   set_status(g->status, g_status::syscall, g_status::runnable);
+  if (!g->home) {
+    std::lock_guard hold(sched.lock);
+    count_as_spare_locked(m);  // if there is a P for the G it may be for us
+  }
   put_global(g);
   wake_p();
 }
@@ -55,7 +59,7 @@ void wait_for_spare_m(G* g, std::uint32_t n) noexcept {
     want_spare_ms(n);
     {
       std::lock_guard hold(sched.lock);
-      if (sched.n_idle_m.load(relaxed) != 0 || sched.n_ms >= sched.how.max_threads || sched.n_refused != refused ||
+      if (sched.n_idle_m.load(relaxed) != 0 || !m_left_locked() || sched.n_refused != refused ||
           sched.stopping.load(relaxed))
         return;
     }

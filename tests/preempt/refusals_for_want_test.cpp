@@ -35,7 +35,7 @@ class stopped_g {
   join_handle<void> g_;
 };
 
-// So many of them that nobody else can be stopped. (Of threads there may be one more than max_threads.)
+// So many of them that nobody else can be stopped.
 class all_that_can_be_stopped {
  public:
   all_that_can_be_stopped() {

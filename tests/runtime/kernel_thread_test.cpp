@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "support/runtime_fixture.hpp"
@@ -201,6 +203,81 @@ TEST_F(KernelThread, ManyRunsWithStandingGsLeaveNothingBehind) {
   // Arenas of malloc and reservations of stacks, not one for each run.
   EXPECT_LE(count_mappings(), mappings + 60);
 }
+
+// As many threads as max_threads allows, and no more; whoever finds none keeps its P instead of its thread.
+class CloseToMaxThreads : public KernelThread, public ::testing::WithParamInterface<std::pair<unsigned, unsigned>> {
+ protected:
+  static options few() {
+    options o = how(GetParam().first);
+    o.max_threads = GetParam().second;
+    return o;
+  }
+};
+
+TEST_P(CloseToMaxThreads, GsThatYieldWithALockNeverExhaustThem) {
+  options o = few();
+  o.quantum = 10ms;  // they stop by themselves, as the first spare threads are on their way
+  for (int i = 0; i < 300; ++i)
+    run(
+        [] {
+          std::vector<join_handle<void>> others;
+          for (unsigned k = 0; k < GetParam().first; ++k)
+            others.push_back(spawn([] {
+              std::mutex mine;
+              const std::lock_guard hold(mine);
+              for (int n = 0; n < 20; ++n) this_g::yield();
+            }));
+          std::mutex mine;
+          for (int n = 0; n < 20; ++n) {
+            const std::lock_guard hold(mine);
+            this_g::yield();
+          }
+          for (auto& g : others) g.join();
+        },
+        o);
+}
+
+TEST_P(CloseToMaxThreads, ThereAreNeverMore) {
+  const options o = few();
+  // The run's own: the maker and sysmon.
+  const std::size_t most = count_threads() + o.max_threads + 2;
+  for (int i = 0; i < 20; ++i) {
+    std::atomic<std::size_t> seen{0};
+    std::atomic<std::uint64_t> counted{0};
+    const auto look = [&] {
+      const std::size_t n = count_threads();
+      if (n > seen) seen = n;
+      const std::uint64_t c = snapshot().threads;
+      if (c > counted) counted = c;
+    };
+    run(
+        [&] {
+          std::vector<join_handle<void>> all;
+          for (unsigned k = 0; k < 2 * o.max_threads; ++k)
+            all.push_back(spawn([&, k] {
+              std::mutex mine;
+              for (unsigned n = 0; n < 40; ++n) {
+                const std::lock_guard hold(mine);
+                for (int spin = 0; spin < 100'000; ++spin) asm volatile("");  // stopped here, mostly
+                if (n % 3 == 0) this_g::yield();
+                if (n % 8 == 0) this_g::sleep_for(50us);
+                if (n % 4 == 0 && k < 2) look();
+              }
+            }));
+          for (auto& g : all) g.join();
+        },
+        o);
+    EXPECT_LE(seen, most);
+    EXPECT_LE(counted, o.max_threads);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Limits, CloseToMaxThreads,
+                         ::testing::Values(std::pair{1u, 2u}, std::pair{2u, 3u}, std::pair{4u, 5u}, std::pair{2u, 2u},
+                                           std::pair{3u, 6u}),
+                         [](const auto& info) {
+                           return std::to_string(info.param.first) + "Of" + std::to_string(info.param.second);
+                         });
 
 }  // namespace
 }  // namespace urge::test
