@@ -126,6 +126,7 @@ bool is_ours_alone(const M* m, const void* uc) noexcept {
 }
 void spare_the_call(const M* m, std::uint32_t why, void* uc) noexcept {
   const bool again = why == M::sent_awake && is_ours_alone(m, uc) && arch::begin_call_anew(uc);
+  if (!current_g()) return;  // an M's own, which sleeps on
   (again ? shared.calls_begun_anew : shared.calls_interrupted).fetch_add(1, relaxed);
 }
 

@@ -285,7 +285,10 @@ outlook watch_all(std::int64_t now) noexcept {
     next = std::min(next, now + quantum);
   }
   for (M* m = sched.stopping.load(relaxed) ? watched : nullptr; m; m = m->next_watched)
-    if (m->detached.load(relaxed)) preempt::contain(*m);
+    if (m->detached.load(relaxed)) {
+      preempt::contain(*m);
+      m->told.fetch_add(1, release);  // [told] release: the signal
+    }
   if (!idle && !sched.stopping.load(relaxed)) next = std::min(next, contain_woken(now));
   // While some M sleeps for the timers they are not ours.
   if (!sched.poller.load(seq_cst))  // [poller] seq_cst: before the look at the timers

@@ -100,6 +100,9 @@ bool system_call_was_interrupted(const void* ucontext) noexcept;
 // Has another signal's handler run there just before, on that stack, of which `low` is the end? It may seem so for
 // longer.
 bool handler_has_returned(const void* ucontext, std::uintptr_t low) noexcept;
+// The number of the system call that the `syscall` instruction there makes; -1: the code before it, of which so many
+// bytes may be read, does not tell.
+int system_call_number(const unsigned char* call, std::size_t readable) noexcept;
 // Makes that call begin once more. False: it cannot be told which it was, or it is one that must not.
 bool begin_call_anew(void* ucontext) noexcept;
 

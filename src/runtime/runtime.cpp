@@ -185,15 +185,23 @@ void join_ended() noexcept {
   }
 }
 
+// Can a G that sleeps in a call come to the scheduler without sysmon? One whose call was announced does so at its end.
+// The other is stopped by a signal, where it sleeps or as it comes back. That may be refused, so it is sent often.
+bool knows_of_the_end(const M& m) noexcept {
+  constexpr std::uint32_t enough = 50;                                 // times; sysmon does it each 100 us
+  return !m.detached.load(relaxed) || m.told.load(acquire) >= enough;  // [told] acquire: the signal
+}
+
 // Gives up Ms whose G is in a system call. Theirs are stack, descriptor and loan from here on.
 void orphan_ms() noexcept {
   std::lock_guard hold(sched.lock);
   for (M** at = &sched.all_ms; *at;) {
     M* m = *at;
     // The word says whose system call it is: m->g is the M's own again as soon as it is back.
-    std::uintptr_t inside = m->in_syscall.load(relaxed);
-    if (inside != 0 && m->in_syscall.compare_exchange_strong(inside, inside | M::given_up, acq_rel,
-                                                             relaxed)) {  // [in_syscall] one of us two has it
+    std::uintptr_t inside = m->in_syscall.load(acquire);  // [in_syscall] acquire: how it came there
+    if (inside != 0 && knows_of_the_end(*m) &&
+        m->in_syscall.compare_exchange_strong(inside, inside | M::given_up, acq_rel,
+                                              relaxed)) {  // [in_syscall] one of us two has it
       reinterpret_cast<G*>(inside)->orphan.store(true, relaxed);
       *at = m->next_all;
       --sched.n_used, ++sched.n_ended;

@@ -184,6 +184,7 @@ bool detach(P& p, std::uint32_t tick) noexcept {
   m->cpu_at_detach = os::thread_cpu_ns(m->tid.load(relaxed));
   m->old_p = &p;
   m->p = nullptr;
+  m->told.store(0, relaxed);
   m->detached.store(true, relaxed);
   sched.n_detached.fetch_add(1, relaxed);
   m->in_syscall.store(reinterpret_cast<std::uintptr_t>(g), release);  // [in_syscall] release: the G's state

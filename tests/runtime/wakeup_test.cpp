@@ -33,11 +33,11 @@ INSTANTIATE_TEST_SUITE_P(Settings, Wakeup,
                                          setting{4, preempt_mode::async}, setting{2, preempt_mode::kernel_thread}),
                          name_setting());
 
-// Twice as many as Ps, that only a signal stops.
+// That only a signal stops; twice as many as Ps.
 class hogs {
  public:
-  explicit hogs(unsigned procs) {
-    for (unsigned i = 0; i < 2 * procs; ++i)
+  explicit hogs(unsigned procs, unsigned per_p = 2) {
+    for (unsigned i = 0; i < per_p * procs; ++i)
       all_.push_back(spawn([this] {
         while (!stop_.load(std::memory_order_relaxed)) work_.fetch_add(1, std::memory_order_relaxed);
       }));
@@ -45,6 +45,11 @@ class hogs {
   ~hogs() {
     stop_ = true;
     for (auto& h : all_) h.join();
+  }
+  std::vector<std::uint64_t> preemptions() const {
+    std::vector<std::uint64_t> each;
+    for (const auto& h : all_) each.push_back(h.info().preempts());
+    return each;
   }
   std::chrono::nanoseconds cpu_time() const {
     std::chrono::nanoseconds sum{0};
@@ -96,6 +101,44 @@ TEST_P(Wakeup, ATickerTicksBesideHogs) {
         for (int i = 0; i < 20; ++i) EXPECT_TRUE(t.c.recv());
       },
       endless());
+}
+
+// One hog on each P. Who was stopped begins to count anew, so with one sleeper it is everybody's turn.
+TEST_P(Wakeup, TheOneThatHasRunLongestGivesWay) {
+  const unsigned procs = GetParam().procs;
+  run(
+      [&] {
+        const hogs all(procs, 1);
+        for (unsigned i = 0; i < 40 * procs; ++i) this_g::sleep_for(2ms);
+        for (const std::uint64_t n : all.preemptions()) EXPECT_GE(n, 10u) << "of " << 40 * procs;
+      },
+      endless());
+}
+
+TEST_P(Wakeup, NobodyGivesWayWhoHasNotRunForAMillisecond) {
+  const auto start = std::chrono::steady_clock::now();
+  const unsigned procs = GetParam().procs;
+  run(
+      [&] {
+        std::atomic<unsigned> begun{0}, ended{0};
+        std::vector<join_handle<void>> sleepers;
+        for (unsigned i = 0; i < 4 * procs; ++i)
+          sleepers.push_back(spawn([&] {
+            ++begun;
+            for (int k = 0; k < 300; ++k) this_g::sleep_for(50us);
+            ++ended;
+          }));
+        while (begun != sleepers.size()) this_g::yield();  // the first slice of a hog lasts
+        {
+          const hogs all(procs);
+          while (ended != sleepers.size()) this_g::sleep_for(1ms);  // a joiner may have to wait for a whole slice
+        }
+        for (auto& s : sleepers) s.join();
+      },
+      endless());
+  const auto slices = (std::chrono::steady_clock::now() - start) * procs / 1ms;
+  EXPECT_GE(snapshot().wakeup_preempts, 1u);
+  EXPECT_LE(snapshot().wakeup_preempts, static_cast<std::uint64_t>(slices) + procs);
 }
 
 TEST_P(Wakeup, WithoutItASleeperWaitsForTheEndOfASlice) {

@@ -73,21 +73,14 @@ bool handler_has_returned(const void* uc, std::uintptr_t low) noexcept {
   return false;
 }
 
-// The kernel keeps all registers but rax, rcx and r11; which call it was stood in rax. libc's functions put it there by
-// the instruction before.
+// The kernel keeps all registers but rax, rcx and r11; which call it was stood in rax.
 bool begin_call_anew(void* uc) noexcept {
   auto& regs = static_cast<ucontext_t*>(uc)->uc_mcontext.gregs;
-  const std::uintptr_t pc = interrupted_pc(uc);
-  const auto* code = reinterpret_cast<const unsigned char*>(pc);
-  std::uint32_t call = 0;
-  if (pc % page >= 7 && code[-7] == 0xb8) {  // mov $call, %eax
-    __builtin_memcpy(&call, code - 6, sizeof call);
-  } else if (pc % page < 4 || code[-4] != 0x31 || code[-3] != 0xc0) {  // xor %eax, %eax
-    return false;
-  }
+  const std::uintptr_t call = interrupted_pc(uc) - 2;
+  const int number = system_call_number(reinterpret_cast<const unsigned char*>(call), call % page);
   // pause ends with any signal; close has closed the file.
-  if (call == SYS_pause || call == SYS_close) return false;
-  regs[REG_RAX] = call;
+  if (number < 0 || number == SYS_pause || number == SYS_close) return false;
+  regs[REG_RAX] = number;
   regs[REG_RIP] -= 2;
   return true;
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+// Which system call is made by a `syscall` instruction? When it has returned, rax holds its result. libc's functions
+// put the number there by an immediate, and at most move arguments about between that and the call. Part of what the
+// signal handler runs: no call leaves this file.
+#include <cstdint>
+
+#include "arch/arch.hpp"
+
+namespace urge::arch {
+
+namespace {
+
+constexpr std::uint32_t most_calls = 1024;
+
+enum rex : unsigned { rex_b = 1, rex_x = 2, rex_r = 4, rex_w = 8 };
+
+// Bytes of a memory operand behind its ModRM byte, the SIB byte included.
+std::size_t address_bytes(unsigned mod, unsigned rm, const unsigned char* sib) noexcept {
+  const bool has_sib = rm == 4;
+  std::size_t n = has_sib ? 1 : 0;
+  if (mod == 1) n += 1;
+  if (mod == 2 || (mod == 0 && (rm == 5 || (has_sib && (*sib & 7) == 5)))) n += 4;
+  return n;
+}
+
+// The length of the instruction if it is one of the moves and simple operations that stand between, and leaves eax as
+// it is; else 0. All of them are shorter than what follows them, so nothing is read behind the call.
+std::size_t plain_length(const unsigned char* code) noexcept {
+  const unsigned char* at = code;
+  unsigned prefix = 0;
+  if ((*at & 0xf0) == 0x40) prefix = *at++;
+  const unsigned op = *at++;
+  const auto length = [&](std::size_t more) { return static_cast<std::size_t>(at - code) + more; };
+  if (op >= 0xb8 && op <= 0xbf) {  // mov $imm, reg
+    if (prefix & rex_w || (op == 0xb8 && !(prefix & rex_b))) return 0;
+    return length(4);
+  }
+  const unsigned modrm = *at++, mod = modrm >> 6, reg = modrm >> 3 & 7, rm = modrm & 7;
+  const bool reg_is_a = reg == 0 && !(prefix & rex_r), rm_is_a = mod == 3 && rm == 0 && !(prefix & rex_b);
+  switch (op) {
+    case 0x8b:  // mov rm, reg
+    case 0x63:  // movslq
+    case 0x8d:  // lea
+      if (reg_is_a) return 0;
+      return length(mod == 3 ? 0 : address_bytes(mod, rm, at));
+    case 0x89:  // mov reg, rm
+      if (rm_is_a) return 0;
+      return length(mod == 3 ? 0 : address_bytes(mod, rm, at));
+    case 0x31:  // xor reg, rm
+    case 0x29:  // sub
+    case 0x01:  // add
+      return mod != 3 || rm_is_a ? 0 : length(0);
+    case 0x80:  // xor $imm8, rm and its like
+    case 0x83:
+      return mod != 3 || rm_is_a ? 0 : length(1);
+    default:
+      return 0;
+  }
+}
+
+// From `at`, is there nothing else up to the call?
+bool leads_to(const unsigned char* at, const unsigned char* call) noexcept {
+  while (at < call) {
+    const std::size_t n = plain_length(at);
+    if (n == 0) return false;
+    at += n;
+  }
+  return at == call;
+}
+
+}  // namespace
+
+int system_call_number(const unsigned char* call, std::size_t readable) noexcept {
+  constexpr std::size_t farthest = 40;
+  for (std::size_t back = 2; back < readable && back <= farthest; ++back) {
+    const unsigned char* const at = call - back;
+    // With such a prefix it names r8d, not eax.
+    const unsigned prefix = (at[-1] & 0xf0) == 0x40 ? at[-1] : 0u;
+    if (at[0] == 0x31 && at[1] == 0xc0 && !(prefix & (rex_b | rex_r)) && leads_to(at + 2, call)) return 0;
+    if (back < 5 || at[0] != 0xb8 || prefix & rex_b) continue;  // mov $number, %eax
+    std::uint32_t number;
+    __builtin_memcpy(&number, at + 1, sizeof number);
+    if (number < most_calls && leads_to(at + 5, call)) return static_cast<int>(number);
+  }
+  return -1;
+}
+
+}  // namespace urge::arch
