@@ -286,8 +286,9 @@ outlook watch_all(std::int64_t now) noexcept {
   }
   for (M* m = sched.stopping.load(relaxed) ? watched : nullptr; m; m = m->next_watched)
     if (m->detached.load(relaxed)) {
+      const bool taken = m->signal_pending.load(relaxed) == 0;  // the one before, if any, by the handler
       preempt::contain(*m);
-      m->told.fetch_add(1, release);  // [told] release: the signal
+      if (taken) m->told.fetch_add(1, release);  // [told] release: the signal
     }
   if (!idle && !sched.stopping.load(relaxed)) next = std::min(next, contain_woken(now));
   // While some M sleeps for the timers they are not ours.

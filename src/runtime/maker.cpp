@@ -181,9 +181,10 @@ void make_ms() noexcept {
     bool wanted;
     {
       std::lock_guard hold(sched.lock);
-      wanted = sched.n_wanted > sched.n_spare;  // then there is room: m_supply.hpp
+      if (sched.stopping.load(relaxed)) return;  // it would end at once, and its P be wanted again
+      wanted = sched.n_wanted > sched.n_spare;   // then there is room: m_supply.hpp
       if (!wanted && (!ahead || sched.n_spare - sched.n_wanted >= sched.spare_ms.load(relaxed) ||
-                      sched.n_used + sched.n_spare >= sched.how.max_threads || sched.stopping.load(relaxed)))
+                      sched.n_used + sched.n_spare >= sched.how.max_threads))
         return;
       ++sched.n_spare;
     }

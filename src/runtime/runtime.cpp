@@ -186,20 +186,21 @@ void join_ended() noexcept {
 }
 
 // Can a G that sleeps in a call come to the scheduler without sysmon? One whose call was announced does so at its end.
-// The other is stopped by a signal, where it sleeps or as it comes back. That may be refused, so it is sent often.
+// The other is stopped by a signal, where it sleeps or as it comes back. That may be refused, so it must have been
+// taken often. Some calls of the kernel hold signals off: after a second nobody waits for it.
 bool knows_of_the_end(const M& m) noexcept {
   constexpr std::uint32_t enough = 50;                                 // times; sysmon does it each 100 us
   return !m.detached.load(relaxed) || m.told.load(acquire) >= enough;  // [told] acquire: the signal
 }
 
 // Gives up Ms whose G is in a system call. Theirs are stack, descriptor and loan from here on.
-void orphan_ms() noexcept {
+void orphan_ms(bool all) noexcept {
   std::lock_guard hold(sched.lock);
   for (M** at = &sched.all_ms; *at;) {
     M* m = *at;
     // The word says whose system call it is: m->g is the M's own again as soon as it is back.
     std::uintptr_t inside = m->in_syscall.load(acquire);  // [in_syscall] acquire: how it came there
-    if (inside != 0 && knows_of_the_end(*m) &&
+    if (inside != 0 && (all || knows_of_the_end(*m)) &&
         m->in_syscall.compare_exchange_strong(inside, inside | M::given_up, acq_rel,
                                               relaxed)) {  // [in_syscall] one of us two has it
       reinterpret_cast<G*>(inside)->orphan.store(true, relaxed);
@@ -212,12 +213,13 @@ void orphan_ms() noexcept {
 }
 
 void wait_until_none(bool (*any)() noexcept) noexcept {
-  constexpr std::int64_t patience = 10'000'000;  // ns, for system calls to come back by themselves
+  // ns, for system calls to come back by themselves; for those that hold signals off
+  constexpr std::int64_t patience = 10'000'000, longest = 1'000'000'000;
   const std::int64_t from = monotonic_ns();
   while (any()) {
     const std::uint32_t seen = sched.ms_word.load(acquire);  // [ms.word] acquire: the M has ended
     if (!any()) break;
-    if (monotonic_ns() - from > patience) orphan_ms();
+    if (const std::int64_t waited = monotonic_ns() - from; waited > patience) orphan_ms(waited > longest);
     os::futex_wait(sched.ms_word, seen, monotonic_ns() + 1'000'000);
   }
 }

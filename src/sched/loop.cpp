@@ -178,11 +178,17 @@ picked find_runnable(M* m) noexcept {
         seq_cst);  // we: not spinning, P idle; fence; look at work / they: work; fence; look at spinning
     if (any_work() || sched.need_spinning.load(relaxed) != 0) {
       std::lock_guard hold(sched.lock);
-      // Not before one that is wanted: somebody counts on us for that.
-      if (P* again = sched.n_wanted == 0 && m_left_locked() ? take_idle_p_locked() : nullptr) {
+      // One that is wanted goes before others: somebody counts on us for that. It may be counted as spinning already.
+      P* again = take_wanted_p_locked();
+      const bool counted = again && again->start_spinning;
+      if (!again && m_left_locked()) again = take_idle_p_locked();
+      if (again) {
         count_as_used_locked(m);
         acquire_p(m, again);
-        become_spinning(m);
+        if (counted)
+          m->spinning = true;
+        else
+          become_spinning(m);
         continue;
       }
     }

@@ -71,8 +71,8 @@ struct M {
   // `detaching`, cleared by the M on its way back (sched/syscall.cpp) ---
   atomic<bool> detached{false};
   std::int64_t cpu_at_detach = 0;  // the thread's CPU time then, ns
-  // How often sysmon has told it since then, by a signal, that the run is over: only this brings it to the scheduler,
-  // so the end of the run does not give it up before.
+  // How often sysmon has told it since then, by a signal that was taken, that the run is over: only this brings it to
+  // the scheduler, so the end of the run does not give it up before.
   atomic<std::uint32_t> told{0};
   // --- sysmon's own: where it reads what the thread does ---
   int state_fd = -1;

@@ -84,22 +84,20 @@ void start_m(P* p, bool spinning, at_limit then) noexcept {
   {
     std::lock_guard hold(sched.lock);
     make_good_locked(then);
-    const bool left = m_left_locked();
-    m = left ? take_idle_m_locked() : nullptr;
+    const bool left = m_left_locked(), over = sched.stopping.load(relaxed);
+    m = left && !over ? take_idle_m_locked() : nullptr;
     if (m) {
       m->next_p = p;
       m->next_spinning = spinning;
     } else {
-      if (!left) {
-        const bool over = sched.stopping.load(relaxed);  // all Ms are on their way out
-        if ((spinning && sched.threads_stay()) || then == at_limit::wait || sched.n_detached.load(relaxed) != 0 ||
-            over) {
-          // All of them stand or sleep with their Gs: fewer run at once, where there is a P.
+      if (!left || over) {
+        if (over || (spinning && sched.threads_stay()) || then == at_limit::wait ||
+            sched.n_detached.load(relaxed) != 0) {
+          // All Ms are on their way out; or stand or sleep with their Gs: fewer run at once, where there is a P.
           if (spinning) sched.n_spinning.fetch_sub(1, seq_cst);  // [spinning]
           leave_queue_locked(p);
           return put_idle_p_locked(p);
         }
-        if (over) return put_idle_p_locked(p);
         fatal("thread exhaustion: the program needs more threads than options.max_threads", sched.how.max_threads);
       }
       leave_queue_locked(p);  // the maker may need one of its Gs to get on

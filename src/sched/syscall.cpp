@@ -92,15 +92,17 @@ void enter_syscall(G* g) noexcept {
 void exit_syscall(G* g) noexcept {
   M* m = g->m;
   std::uint64_t now = ticks();
+  g->run_start.store(now, relaxed);  // time in the kernel is not counted
+  // Before `detached`: the end of a run gives up who is not.
+  const bool given_up = m->in_syscall.exchange(0, acq_rel) & M::given_up;  // [in_syscall] acquire: the run has done so
   if (m->detached.load(relaxed)) [[unlikely]] {
     m->detached.store(false, relaxed);
-    sched.n_detached.fetch_sub(1, relaxed);
+    if (!given_up) sched.n_detached.fetch_sub(1, relaxed);  // else it is another run's
     // What it has used without a P is its own all the same.
     if (const std::int64_t used = os::thread_cpu_ns(m->tid.load(relaxed)) - m->cpu_at_detach; used > 0)
       add_own(g->cpu, ns_to_ticks(used));
   }
-  g->run_start.store(now, relaxed);                        // time in the kernel is not counted
-  if (m->in_syscall.exchange(0, acq_rel) & M::given_up) {  // [in_syscall] acquire: the run has given us up
+  if (given_up) {
     m->orphan = true;
     g->orphan.store(true, relaxed);
     if (g->has_thread_state) put_back_thread_state(m, g);

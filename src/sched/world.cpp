@@ -155,7 +155,8 @@ void start_world(G* g) noexcept {
   }
   while (P* p = with_work) {
     with_work = std::exchange(p->link, nullptr);
-    start_m(p, false);
+    // In kernel_thread mode Ms may have come to stand for this: fewer run at once.
+    start_m(p, false, sched.threads_stay() ? at_limit::wait : at_limit::fail);
   }
   // Whoever made work visible meanwhile found no idle P, and whoever slept for the timers may not know the earliest.
   wake_p();

@@ -121,16 +121,18 @@ TEST_P(Wakeup, NobodyGivesWayWhoHasNotRunForAMillisecond) {
   run(
       [&] {
         std::atomic<unsigned> begun{0}, ended{0};
+        std::atomic<bool> hogs_fill_ps{false};
         std::vector<join_handle<void>> sleepers;
         for (unsigned i = 0; i < 4 * procs; ++i)
           sleepers.push_back(spawn([&] {
             ++begun;
-            for (int k = 0; k < 300; ++k) this_g::sleep_for(50us);
+            for (int k = 0; k < 300; k += hogs_fill_ps) this_g::sleep_for(50us);
             ++ended;
           }));
         while (begun != sleepers.size()) this_g::yield();  // the first slice of a hog lasts
         {
           const hogs all(procs);
+          hogs_fill_ps = true;
           while (ended != sleepers.size()) this_g::sleep_for(1ms);  // a joiner may have to wait for a whole slice
         }
         for (auto& s : sleepers) s.join();

@@ -80,10 +80,31 @@ TEST(CallNumber, IsNotTheOneBeforeAnother) {
   EXPECT_EQ(number_of({0x48, 0x89, 0xd8, 0x90, 0x90}), -1);  // nothing of the kind
 }
 
+// The byte that begins the mov is inside another instruction, behind the one that counts.
+TEST(CallNumber, IsNotReadFromTheInsideOfAnInstruction) {
+  const bytes between[] = {
+      {0x49, 0x8d, 0xb8, 0x90, 0, 0, 0},        // lea 0x90(%r8), %rdi
+      {0x41, 0x8b, 0xb8, 0x90, 0, 0, 0},        // mov 0x90(%r8), %edi
+      {0x4d, 0x8b, 0xb8, 0x90, 0, 0, 0},        // mov 0x90(%r8), %r15
+      {0x49, 0x89, 0xb8, 0x90, 0, 0, 0},        // mov %rdi, 0x90(%r8)
+      {0x41, 0x0f, 0xb6, 0xb8, 0x90, 0, 0, 0},  // movzbl 0x90(%r8), %edi
+      {0x49, 0x8b, 0xbc, 0xb8, 0x90, 0, 0, 0},  // mov 0x90(%r8, %rdi, 4), %rdi
+      {0xc7, 0x44, 0x24, 0xb8, 16, 0, 0, 0},    // movl $16, -72(%rsp)
+      {0xc7, 0x45, 0xb8, 16, 0, 0, 0},          // movl $16, -72(%rbp)
+  };
+  for (const bytes& b : between) {
+    const int n = number_of(mov_70 + b);
+    EXPECT_TRUE(n == 70 || n == -1) << n << " for " << ::testing::PrintToString(b);
+    EXPECT_EQ(number_of(bytes{0x89, 0xf8} + b), -1) << ::testing::PrintToString(b);  // mov %edi, %eax
+  }
+  EXPECT_EQ(number_of(mov_70 + bytes{0x80, 0xf4, 0x01}), -1);  // xor $1, %ah
+  EXPECT_EQ(number_of(mov_70 + bytes{0x66, 0x31, 0xc0}), -1);  // xor %ax, %ax
+}
+
 TEST(CallNumber, LooksNoFurtherThanMayBeRead) {
-  const unsigned char code[] = {0xf4, 0xb8, 70, 0, 0, 0, 0x0f, 0x05};
-  EXPECT_EQ(arch::system_call_number(code + 6, 6), 70);
-  for (std::size_t n = 0; n < 6; ++n) EXPECT_EQ(arch::system_call_number(code + 6, n), -1);
+  const unsigned char code[] = {0xf4, 0xf4, 0xf4, 0xb8, 70, 0, 0, 0, 0x0f, 0x05};
+  EXPECT_EQ(arch::system_call_number(code + 8, 8), 70);
+  for (std::size_t n = 0; n < 8; ++n) EXPECT_EQ(arch::system_call_number(code + 8, n), -1);
 }
 
 }  // namespace

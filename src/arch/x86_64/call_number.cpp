@@ -10,7 +10,7 @@ namespace urge::arch {
 
 namespace {
 
-constexpr std::uint32_t most_calls = 1024;
+constexpr std::uint32_t most_calls = 512;
 
 enum rex : unsigned { rex_b = 1, rex_x = 2, rex_r = 4, rex_w = 8 };
 
@@ -50,7 +50,8 @@ std::size_t plain_length(const unsigned char* code) noexcept {
     case 0x29:  // sub
     case 0x01:  // add
       return mod != 3 || rm_is_a ? 0 : length(0);
-    case 0x80:  // xor $imm8, rm and its like
+    case 0x80:  // xor $imm8, rm and its like; of a byte without a prefix, 4 is %ah
+      return mod != 3 || rm_is_a || (prefix == 0 && rm >= 4) ? 0 : length(1);
     case 0x83:
       return mod != 3 || rm_is_a ? 0 : length(1);
     default:
@@ -68,16 +69,34 @@ bool leads_to(const unsigned char* at, const unsigned char* call) noexcept {
   return at == call;
 }
 
+// `mov $n, %eax` is found by its first byte, which may as well be the inside of an instruction that begins before it:
+// its ModRM or SIB byte with r8 for a base (with rax for one, no number would be in it), or an offset of -72 that an
+// immediate follows. Where that is possible the code does not tell. In any other place the four bytes behind it belong
+// to two instructions, and are no number.
+bool may_be_inside(const unsigned char* at) noexcept {
+  const auto extended = [](unsigned byte) { return (byte & 0xf1) == 0x41; };  // REX.B
+  const auto stores_immediate = [](unsigned op) { return op == 0xc7 || op == 0x81 || op == 0x69 || op == 0xf7; };
+  const bool simple = (at[-1] & 0xf8) == 0x50 || (at[-1] & 0xf8) == 0x58;  // push, pop of r8 to r15: no ModRM
+  const bool sib_follows = at[-1] < 0xc0 && (at[-1] & 7) == 4;
+  if (extended(at[-1]) || (extended(at[-2]) && !simple)) return true;
+  if (extended(at[-3]) && (at[-2] == 0x0f || sib_follows)) return true;
+  if (at[-3] == 0xc4 || at[-3] == 0x62 || at[-2] == 0xc5) return true;  // VEX, EVEX
+  const unsigned one = at[-1] >> 6, two = at[-2] >> 6;
+  return (stores_immediate(at[-2]) && one == 1) || (stores_immediate(at[-3]) && two == 1 && (at[-2] & 7) == 4);
+}
+
 }  // namespace
 
 int system_call_number(const unsigned char* call, std::size_t readable) noexcept {
-  constexpr std::size_t farthest = 40;
-  for (std::size_t back = 2; back < readable && back <= farthest; ++back) {
+  constexpr std::size_t farthest = 40, looked_at = 3;  // bytes before the instruction
+  for (std::size_t back = 2; back + looked_at <= readable && back <= farthest; ++back) {
     const unsigned char* const at = call - back;
-    // With such a prefix it names r8d, not eax.
-    const unsigned prefix = (at[-1] & 0xf0) == 0x40 ? at[-1] : 0u;
-    if (at[0] == 0x31 && at[1] == 0xc0 && !(prefix & (rex_b | rex_r)) && leads_to(at + 2, call)) return 0;
-    if (back < 5 || at[0] != 0xb8 || prefix & rex_b) continue;  // mov $number, %eax
+    // Where it is not what it seems to be, an instruction before it may still lead here.
+    if (at[0] == 0x31 && at[1] == 0xc0) {  // xor %eax, %eax
+      const bool other = at[-1] == 0x66 || ((at[-1] & 0xf0) == 0x40 && (at[-1] & (rex_b | rex_r)));
+      if (!other && leads_to(at + 2, call)) return 0;
+    }
+    if (back < 5 || at[0] != 0xb8 || may_be_inside(at)) continue;  // mov $number, %eax
     std::uint32_t number;
     __builtin_memcpy(&number, at + 1, sizeof number);
     if (number < most_calls && leads_to(at + 5, call)) return static_cast<int>(number);
