@@ -5,7 +5,7 @@
 set -eu
 nm=$1 list=$2
 shift 2
-[ $# -eq 2 ] || { echo "expected the objects of handler.cpp and interrupted.cpp, got: $*" >&2; exit 1; }
+[ $# -eq 3 ] || { echo "expected the objects of handler.cpp, interrupted.cpp, call_number.cpp, got: $*" >&2; exit 1; }
 
 names() { sed -n 's/^ *[0-9a-f]* *[A-Za-z] //p' | sort -u; }
 used=$("$nm" -C --undefined-only "$@" | names)

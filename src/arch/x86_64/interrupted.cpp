@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A signal's context on x86-64. Part of what the signal handler runs: no call leaves this file.
+// A signal's context on x86-64. Part of what the signal handler runs: no call leaves this file and call_number.cpp.
 #include <sys/syscall.h>
 #include <ucontext.h>
 
