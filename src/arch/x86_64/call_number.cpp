@@ -24,7 +24,8 @@ std::size_t address_bytes(unsigned mod, unsigned rm, const unsigned char* sib) n
 }
 
 // The length of the instruction if it is one of the moves and simple operations that stand between, and leaves eax as
-// it is; else 0. All of them are shorter than what follows them, so nothing is read behind the call.
+// it is; else 0. Begun before the call, it reads no further than the call itself: 0f is neither an opcode of these nor
+// a ModRM byte that a SIB byte follows.
 std::size_t plain_length(const unsigned char* code) noexcept {
   const unsigned char* at = code;
   unsigned prefix = 0;
