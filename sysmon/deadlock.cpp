@@ -9,6 +9,8 @@
 // threads.
 #include "sysmon/deadlock.hpp"
 
+#include <cerrno>
+
 #include "base/raw_print.hpp"
 #include "base/threads.hpp"
 #include "preempt/preempt.hpp"
@@ -92,6 +94,7 @@ std::int64_t look_for_deadlock(std::int64_t now) noexcept {
   std::uint64_t before, after;
   if (!all_asleep(before)) return INT64_MAX;  // whoever wakes takes a P, and calls us
   const int none_else = os::for_each_thread(is_ours, nullptr);
+  if (none_else == -EAGAIN) return now + patience;
   if (none_else < 0) return INT64_MAX;
   if (none_else == 0) return now + between_looks;
   if (!all_asleep(after) || before != after) return now + patience;

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: MIT
 // See threads.hpp. By system calls: opendir allocates.
+//
+// next_tid (fs/proc/base.c) knows no successor of a thread that has just ended, so getdents stops there, and the next
+// one goes on at the place by number, past which others have moved up meanwhile.
 #include "base/threads.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <cstring>
 
@@ -27,8 +32,11 @@ int for_each_thread(bool (*f)(int, void*) noexcept, void* arg) noexcept {
   const long fd =
       syscall6(SYS_openat, AT_FDCWD, reinterpret_cast<long>("/proc/self/task"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return static_cast<int>(fd);
+  struct stat folder {};
+  int result = static_cast<int>(syscall6(SYS_fstat, fd, reinterpret_cast<long>(&folder)));
+  if (result == 0) result = 1;
+  std::uint64_t told = 0;
   alignas(8) char entries[2048];
-  int result = 1;
   for (long n;
        result == 1 && (n = syscall6(SYS_getdents64, fd, reinterpret_cast<long>(entries), sizeof entries)) != 0;) {
     if (n < 0) {
@@ -39,12 +47,14 @@ int for_each_thread(bool (*f)(int, void*) noexcept, void* arg) noexcept {
       std::uint16_t length;
       std::memcpy(&length, entries + at + length_at, sizeof length);
       const int tid = number(entries + at + name_at);  // 0: . and ..
+      if (tid != 0) ++told;
       if (tid != 0 && !f(tid, arg)) result = 0;
       at += length;
     }
   }
   syscall6(SYS_close, fd);
-  return result;
+  // The folder's links were the threads, and two more.
+  return result == 1 && told + 2 < folder.st_nlink ? -EAGAIN : result;
 }
 
 }  // namespace urge::os

@@ -29,10 +29,12 @@ using preempt::donor_kind;
 
 std::set<std::string> threads() {
   std::set<std::string> all;
-  for (const auto& t : std::filesystem::directory_iterator("/proc/self/task")) all.insert(t.path().filename());
+  do {  // a listing may leave some out
+    all.clear();
+    for (const auto& t : std::filesystem::directory_iterator("/proc/self/task")) all.insert(t.path().filename());
+  } while (all.size() < count_threads());
   return all;
 }
-std::ptrdiff_t count_threads() { return std::ssize(threads()); }
 // Those that were not there before; of these some may have been about to end.
 std::ptrdiff_t count_new(const std::set<std::string>& before) {
   const auto now = threads();
@@ -103,7 +105,7 @@ TEST_P(Donors, ThatAreParkedEndAsThreadsWithTheirG) {
   run([] {}, how());  // the spares that every run makes
   const auto before = count_threads();
   destroyed = 0;
-  std::ptrdiff_t during = 0;
+  std::size_t during = 0;
   run(
       [&] {
         std::vector<join_handle<void>> all;
