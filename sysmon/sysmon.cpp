@@ -178,6 +178,14 @@ struct outlook {
   bool idle;          // all Ps were: no slice is in `next`
 };
 
+// Ticks until P may give way to a woken G; not above 0: it may. A G that was woken itself keeps its short slice: it
+// would go behind whole ones.
+std::int64_t until_way(const P& p, std::uint64_t now_tick) noexcept {
+  const std::uint64_t least = p.woken_slice.load(relaxed) ? sched.woken_slice : sched.least_run;
+  const std::uint64_t from = p.slice_start.load(relaxed) + least, again = p.gave_way.load(relaxed) + sched.woken_slice;
+  return static_cast<std::int64_t>(std::max(from, again) - now_tick);
+}
+
 // Gs have been woken, and all Ps are busy: for each of them one gives way, which has run longest, and not less than it
 // may. Returns when the next may be asked.
 std::int64_t make_way(std::int64_t now, std::uint64_t now_tick) noexcept {
@@ -193,12 +201,13 @@ std::int64_t make_way(std::int64_t now, std::uint64_t now_tick) noexcept {
       P& p = all_ps[i];
       const std::uint32_t tick = p.schedtick.load(acquire);  // [schedtick]
       if (p.stop_slice.load(relaxed) == tick || p.request.load(relaxed) == tick) {
-        ++asked;
+        // Whoever does not come at once may have lost the CPU to another process.
+        if (seen[i].pause <= first_repeat) ++asked;
         continue;
       }
       if (p.status.load(relaxed) != p_status::running) continue;
       const auto ran = static_cast<std::int64_t>(now_tick - p.slice_start.load(relaxed));
-      const std::int64_t left = static_cast<std::int64_t>(sched.woken_slice) - ran;
+      const std::int64_t left = until_way(p, now_tick);
       if (left > 0 || !may_take_woken(p, now_tick)) {
         next =
             std::min(next, now + std::max<std::int64_t>(

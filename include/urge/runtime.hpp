@@ -50,7 +50,7 @@ struct options {
   unsigned max_identities = 16384;      // Gs that may carry a thread identity of their own at once, 0 to 1,000,000
   int signal = SIGURG;                  // SIGURG, SIGUSR1, SIGUSR2 or SIGRTMIN to SIGRTMAX
   bool wakeup_preempt = true;  // a G that a timer, I/O or another thread makes runnable goes before others, and
-                               // may preempt one that has run for 1 ms
+                               // may preempt one that has run for 100 us, on each P once in 1 ms
   unsigned wakeup_share = 50;  // percent of a P's time, while others wait, that Gs may have which go before
                                // them so; 0 to 100. URGE_WAKEUP_SHARE
   slice_source slice_end = slice_source::sysmon;  // for preempt_mode async and kernel_thread. URGE_SLICE_END

@@ -82,6 +82,7 @@ void prepare(const options& how) {
   sched.caller_tid.store(os::gettid()), sched.maker_tid.store(0), sched.sysmon_tid.store(0);
   sched.quantum = ns_to_ticks(how.quantum.count());
   sched.can_detach = !sanitizer::on && os::allow_membarrier();  // a sanitizer does not see that fence
+  sched.least_run = std::min(sched.quantum, ns_to_ticks(least_run_ns));
   sched.woken_slice = std::min(sched.quantum, ns_to_ticks(woken_slice_ns));
   sched.spare_ms.store(sched.threads_stay() ? std::min(sched.procs.load(relaxed) + 2, how.max_threads - 1) : 0);
   ++sched.run_id;

@@ -54,6 +54,7 @@ struct alignas(64) P {
   // --- written by sysmon (and by whoever wants the P back), read by the owner and the handler ---
   atomic<std::uint32_t> request{0};      // the slice that is to end; a request dies with its slice
   atomic<std::int64_t> slice_end_ns{0};  // when it ran out, for the latency histogram
+  atomic<std::uint64_t> gave_way{0};     // tick: when a slice here was last cut short for a woken G; the owner's
 
   atomic<G*> runnext{nullptr};  // owner sets, any M may take
   runq queue;

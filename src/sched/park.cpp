@@ -125,6 +125,7 @@ void preempt(G* g, std::uint64_t now) noexcept {
   P* const p = g->m->p;
   if (const std::uint64_t ran = now - p->slice_start.load(relaxed), length = p->slice_length.load(relaxed);
       ran < length && p->stop_slice.load(relaxed) == p->schedtick.load(relaxed) && !p->woken_slice.load(relaxed)) {
+    p->gave_way.store(now, relaxed);
     g->slice_left = std::max(length - ran, ns_to_ticks(20'000));
     then = publish_next;
   }

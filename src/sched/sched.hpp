@@ -21,7 +21,8 @@ struct scheduler {
   // --- const during a run ---
   options how;
   std::uint64_t quantum = 0;      // ticks
-  std::uint64_t woken_slice = 0;  // ticks: woken_slice_ns, or the quantum if that is less
+  std::uint64_t least_run = 0;    // ticks: least_run_ns, or the quantum if that is less
+  std::uint64_t woken_slice = 0;  // ticks: woken_slice_ns, likewise
   std::uint32_t run_id = 0;
   bool can_detach = false;  // the kernel has membarrier: P's are taken from threads that sleep unannounced
   bool threads_stay() const noexcept { return how.preempt == preempt_mode::kernel_thread; }
@@ -232,8 +233,9 @@ inline void end_interruption(G* g) noexcept {
   g->stopped_by_signal = false;
   sched.n_interrupted.fetch_sub(1, relaxed);
 }
-// For so long a G runs before it is preempted for one that was woken; and so long runs that one before it is as others.
-inline constexpr std::int64_t woken_slice_ns = 1'000'000;
+// For so long a G runs before it gives way to one that was woken: some times what that costs. And so long runs that one
+// before it is as others.
+inline constexpr std::int64_t least_run_ns = 100'000, woken_slice_ns = 1'000'000;
 // How much more than their share of the P's time woken Gs have had. Context: its owner, or sysmon, who may see it torn.
 std::uint64_t debt_at(const P&, std::uint64_t now) noexcept;
 // They may run one slice in advance.

@@ -121,7 +121,22 @@ TEST_P(Wakeup, TheOneThatHasRunLongestGivesWay) {
       long_slices());
 }
 
-TEST_P(Wakeup, NobodyGivesWayWhoHasNotRunForAMillisecond) {
+// A slice is a millisecond here, and no P gives way twice in so long. Who waited for more than the hog's first moments
+// would wait for its whole slice.
+TEST_P(Wakeup, ASliceThatHasOnlyBegunGivesWayToo) {
+  constexpr unsigned rounds = 300;
+  options o = how();
+  o.quantum = 1ms;
+  run(
+      [&] {
+        const hogs all(GetParam().procs);
+        for (unsigned i = 0; i < rounds; ++i) this_g::sleep_for(1300us);
+      },
+      o);
+  EXPECT_GE(snapshot().wakeup_preempts, rounds / 2);
+}
+
+TEST_P(Wakeup, NoPGivesWayTwiceInAMillisecond) {
   const auto start = std::chrono::steady_clock::now();
   const unsigned procs = GetParam().procs;
   run(
