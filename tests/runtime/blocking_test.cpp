@@ -5,6 +5,7 @@
 #include <urge/io.hpp>
 #include <urge/preempt.hpp>
 #include <urge/runtime.hpp>
+#include <urge/time.hpp>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -259,6 +260,29 @@ TEST_P(Blocking, WritersToNullDoNotStarveASleeper) {
           });
         this_g::sleep_for(5ms);
         ::close(null);
+      },
+      how());
+}
+
+// Each is woken by the other or in a short call at nearly any time; their timers must fire. Source: Go's
+// TestTimerFairness2.
+TEST_P(Blocking, TimersFireBesideShortCallsAndAChannelThatIsAlwaysReady) {
+  if (!preempts()) GTEST_SKIP() << "two that are always ready for each other may keep the P to themselves";
+  run(
+      [] {
+        const pipe_pair p;
+        chan<int> c;
+        std::vector<join_handle<void>> both;
+        for (int i = 0; i < 2; ++i)
+          both.push_back(spawn([&p, c]() mutable {
+            auto timer = urge::after(20ms);
+            bool over = false;
+            while (!over) {
+              blocking([&] { return ::read(p.ends[0], nullptr, 0); });
+              select(on_send(c, 0, [] {}), on_recv(c, [](auto) {}), on_recv(timer, [&](auto) { over = true; }));
+            }
+          }));
+        for (auto& h : both) h.join();
       },
       how());
 }

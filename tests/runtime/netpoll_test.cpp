@@ -131,6 +131,26 @@ TEST_P(Netpoll, ManyReadersOfOneDescriptorGetEachByteOnce) {
       how());
 }
 
+// More than there may be Ms: one that took a thread along would end the process. Source: Go's TestPipeThreads.
+TEST_P(Netpoll, WaitersNeedNoThreads) {
+  constexpr std::size_t n = 100;
+  options o = how();
+  o.max_threads = 20;
+  run(
+      [] {
+        std::vector<descriptor_pair> pipes;
+        std::vector<join_handle<void>> readers;
+        for (std::size_t i = 0; i < n; ++i) pipes.push_back(make_pipe());
+        for (std::size_t i = 0; i < n; ++i)
+          readers.push_back(spawn([&from = pipes[i].a] { EXPECT_EQ(read_one(from), 'x'); }));
+        yield_until([] { return netpoll::n_waiters == n; });
+        EXPECT_LE(snapshot().threads, 20u);
+        for (const auto& p : pipes) EXPECT_EQ(::write(p.b, "x", 1), 1);
+        for (auto& r : readers) r.join();
+      },
+      o);
+}
+
 TEST_P(Netpoll, WaitersAreServedFirstInFirstOut) {
   run(
       [] {

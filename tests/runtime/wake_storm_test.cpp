@@ -4,6 +4,7 @@
 // TestFutexsleep and the storms behind its parking of Ms. A lost wake-up hangs. With URGE_LONG_TESTS set: ten minutes.
 #include <urge/chan.hpp>
 #include <urge/go.hpp>
+#include <urge/io.hpp>
 #include <urge/preempt.hpp>
 #include <urge/runtime.hpp>
 #include <urge/sync.hpp>
@@ -18,6 +19,7 @@
 
 #include "runtime/waiting.hpp"
 #include "support/runtime_fixture.hpp"
+#include "support/sockets.hpp"
 
 namespace urge::test {
 namespace {
@@ -60,6 +62,51 @@ TEST_P(WakeStorm, SpinnersOnAllPsRunAtOnce) {
         });
       },
       how());
+}
+
+// The same, each pair started by one of its own; beside Ms that are about to park, with the poller at work. Source:
+// Go's TestGoroutineParallelism2.
+TEST_P(WakeStorm, SpinnersThatOthersHaveStartedRunAtOnce) {
+  if (GetParam().procs == 1) GTEST_SKIP() << "needs pairs";
+  for (const bool load : {false, true})
+    for (const bool poll : {false, true})
+      run(
+          [&] {
+            const unsigned n = GetParam().procs;
+            const descriptor_pair p = make_pipe();
+            auto reader = spawn([&] {
+              char c;
+              EXPECT_EQ(poll ? io::read(p.a, &c, 1) : 1, 1);
+            });
+            repeat(1, [&](int) {
+              std::atomic<unsigned> begun{0}, turn{0};
+              std::vector<join_handle<void>> all;
+              for (unsigned k = 0; load && k < n; ++k)
+                all.push_back(spawn([&] {
+                  ++begun;
+                  while (begun != n) _mm_pause();
+                }));
+              for (auto& h : all) h.join();
+              all.clear();
+              for (unsigned k = 0; k < n; k += 2)
+                all.push_back(spawn([&, k] {
+                  std::vector<join_handle<void>> pair;
+                  for (unsigned k2 = k; k2 < k + 2; ++k2)
+                    pair.push_back(spawn([&, k2] {
+                      for (unsigned round = 0; round < 3; ++round) {
+                        while (turn.load(std::memory_order_acquire) != n * round + k2) _mm_pause();
+                        turn.store(n * round + k2 + 1, std::memory_order_release);
+                      }
+                    }));
+                  for (auto& h : pair) h.join();
+                }));
+              for (auto& h : all) h.join();
+              EXPECT_EQ(turn, 3 * n);
+            });
+            EXPECT_EQ(::write(p.b, "x", 1), 1);
+            reader.join();
+          },
+          how());
 }
 
 // Fewer tokens than Ps go round a ring of Gs, so an M goes to sleep and another is woken at nearly each hop.
