@@ -39,10 +39,18 @@ namespace {
 
 constexpr std::int64_t warm_up_ms = 20;  // the hogs start then; what wakes earlier is not counted
 
+struct beside_hogs {
+  samples late_us;
+  double rate = 0;  // of the hogs
+};
+
+constexpr std::size_t n_hogs = 4;
+double rate_alone(const setup& s) { return rate_of_hogs(n_hogs, s.n / 4); }
+
 // Runs 4 hogs for n ms beside a G that `wait_for_next` blocks; it returns the moment that was meant, or nothing at the
 // end.
 template <class Wait>
-samples lateness_beside_hogs(const setup& s, std::atomic<bool>& stop, Wait wait_for_next) {
+beside_hogs run_beside_hogs(const setup& s, std::atomic<bool>& stop, Wait wait_for_next) {
   samples late_us;
   const std::int64_t from = now_ns() + warm_up_ms * 1'000'000;
   auto sleeper = urge::spawn([&] {
@@ -52,14 +60,17 @@ samples lateness_beside_hogs(const setup& s, std::atomic<bool>& stop, Wait wait_
     }
   });
   sleep_ms(warm_up_ms);
-  hog_count counts[4];
-  std::vector<urge::join_handle<void>> hogs;
-  for (std::uint64_t i = 0; i < 4; ++i) hogs.push_back(urge::spawn([&, i] { hog(stop, counts[i], i); }));
-  sleep_ms(s.n);
+  const double rate = rate_of_hogs(n_hogs, s.n);
   stop = true;
   sleeper.join();
-  for (auto& h : hogs) h.join();
-  return late_us;
+  return {std::move(late_us), rate};
+}
+
+// `before`: what the hogs did alone.
+void emit_lateness(std::string_view workload, const setup& s, double before, beside_hogs result) {
+  extra e = lateness(result.late_us);
+  e.add("rel_work", 2 * result.rate / (before + rate_alone(s)));
+  emit(workload, s, percentile(result.late_us, .5) * 1e3, e);
 }
 
 }  // namespace
@@ -67,19 +78,19 @@ samples lateness_beside_hogs(const setup& s, std::atomic<bool>& stop, Wait wait_
 // Woken by its own timer every millisecond.
 void hog_latency(const setup& s) {
   std::atomic<bool> stop{false};
-  samples late_us = lateness_beside_hogs(s, stop, [&]() -> std::optional<std::int64_t> {
-    if (stop) return std::nullopt;
-    const std::int64_t due = now_ns() + 1'000'000;
-    urge::this_g::sleep_for(std::chrono::milliseconds(1));
-    return due;
-  });
-  const extra e = lateness(late_us);
-  emit("hog_latency", s, percentile(late_us, .5) * 1e3, e);
+  const double alone = rate_alone(s);
+  emit_lateness("hog_latency", s, alone, run_beside_hogs(s, stop, [&]() -> std::optional<std::int64_t> {
+                  if (stop) return std::nullopt;
+                  const std::int64_t due = now_ns() + 1'000'000;
+                  urge::this_g::sleep_for(std::chrono::milliseconds(1));
+                  return due;
+                }));
 }
 
 // Woken through a channel by a kernel thread that knows nothing of urge but the channel.
 void hog_wake(const setup& s) {
   std::atomic<bool> stop{false};
+  const double alone = rate_alone(s);
   urge::chan<std::int64_t> sent_at(1024);
   std::thread waker([&stop, sent_at]() mutable {
     while (!stop) {
@@ -90,10 +101,9 @@ void hog_wake(const setup& s) {
     }
     sent_at.close();
   });
-  samples late_us = lateness_beside_hogs(s, stop, [&] { return sent_at.recv(); });
+  beside_hogs result = run_beside_hogs(s, stop, [&] { return sent_at.recv(); });
   urge::blocking([&] { waker.join(); });
-  const extra e = lateness(late_us);
-  emit("hog_wake", s, percentile(late_us, .5) * 1e3, e);
+  emit_lateness("hog_wake", s, alone, std::move(result));
 }
 
 // A fixed amount of work, n ms in all, by two hogs one after the other and together: what the switches between them
