@@ -35,9 +35,9 @@ TEST_P(KillOfAWaiter, OneThatWaitsForALockIsUnwound) {
 
         urge::once_flag once;
         binary_semaphore go_on(0);
-        auto first = spawn([&] { urge::call_once(once, [&] { go_on.acquire(); }); });
-        while (first.done()) this_g::yield();
-        this_g::sleep_for(1ms);
+        std::atomic<bool> inside{false};
+        auto first = spawn([&] { urge::call_once(once, [&] { inside = true, go_on.acquire(); }); });
+        while (!inside) this_g::yield();
         EXPECT_EQ(unwound([&] { urge::call_once(once, [] {}); }), 1) << "call_once";
         go_on.release();
         first.join();
