@@ -101,7 +101,8 @@ void with_stepper(const body& b, preempt_mode mode, void (*work)(session&, void*
   std::thread watching;
   if (!now.at_entries()) watching = std::thread(referee);
   options o;
-  o.procs = 1, o.quantum = 10s, o.preempt = mode;
+  // Only the steps stop anybody: the other, preempted for a body that a timer has woken, would keep the flag.
+  o.procs = 1, o.quantum = 10s, o.preempt = mode, o.wakeup_preempt = false;
   run(
       [&] {
         session s(b);
