@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The pairing heap of a P's timers against std::multimap, and the handshake between firing and removing.
+// The timers of a P, in heap and wheel, against std::multimap, and the handshake between firing and removing.
 #include "sched/timers.hpp"
 
 #include <gtest/gtest.h>
@@ -128,6 +128,79 @@ TEST_F(Timers, DoTheSameAsAMultimapUnderRandomOperations) {
       model.erase(model.begin());
     }
   }
+}
+
+// From a microsecond to an hour, in steps of the clock as long: most of them go through the levels of the wheel.
+TEST_F(Timers, DoTheSameAsAMultimapNearAndFar) {
+  for (unsigned seed = 1; seed <= 30; ++seed) {
+    std::mt19937_64 random(seed);
+    const auto some_time = [&] {
+      return static_cast<std::int64_t>(random() % (std::uint64_t{1} << (10 + random() % 32)));
+    };
+    std::multimap<std::int64_t, entry*> model;
+    std::vector<std::unique_ptr<entry>> nodes;
+    std::vector<entry*> order;
+    timers both;
+    std::int64_t now = monotonic_ns();
+    for (int step = 0; step < 4000; ++step) {
+      const unsigned what = random() % 10;
+      if (what < 6) {
+        nodes.push_back(std::make_unique<entry>());
+        entry* e = nodes.back().get();
+        e->when = now + 1 + some_time(), e->fire = count, e->order = &order;
+        both.add(e);
+        model.emplace(e->when, e);
+      } else if (what < 8 && !model.empty()) {
+        auto at = model.begin();
+        std::advance(at, static_cast<std::ptrdiff_t>(random() % model.size()));
+        ASSERT_TRUE(remove_timer(at->second));
+        model.erase(at);
+      } else {
+        now = random() % 2 && !model.empty() ? both.next_when.load() : now + some_time();
+        order.clear();
+        const unsigned n = both.run(now);
+        ASSERT_EQ(n, order.size());
+        for (entry* e : order) {
+          ASSERT_EQ(e->when, model.begin()->first);
+          ASSERT_LE(e->when, now);
+          for (auto at = model.begin();; ++at)
+            if (at->second == e) {
+              model.erase(at);
+              break;
+            }
+        }
+        ASSERT_TRUE(model.empty() || model.begin()->first > now);
+        ASSERT_GT(both.next_when.load(), now);
+      }
+      ASSERT_LE(both.next_when.load(), model.empty() ? INT64_MAX : model.begin()->first);
+      ASSERT_EQ(both.next_when.load() == INT64_MAX, model.empty());
+    }
+    // Whoever goes by what is said to be next comes to each of them, in few steps.
+    for (int looks = 0; !model.empty(); ++looks) {
+      ASSERT_LT(looks, 20'000);
+      now = both.next_when.load();
+      order.clear();
+      both.run(now);
+      for (entry* e : order) {
+        ASSERT_EQ(e->when, model.begin()->first);
+        model.erase(model.begin());
+      }
+    }
+    both.clear();
+  }
+}
+
+TEST_F(Timers, AllMoveToAnotherFromTheWheelToo) {
+  timers other;
+  const std::int64_t now = monotonic_ns();
+  for (const std::int64_t in : {1'000L, 1'000'000L, 50'000'000L, 5'000'000'000L}) arm(now + in);
+  heap.move_to(other);
+  EXPECT_EQ(heap.next_when.load(), INT64_MAX);
+  EXPECT_EQ(other.run(now + 60'000'000), 3u);
+  heap.heir = nullptr;
+  entry& last = *entries.back();
+  EXPECT_TRUE(remove_timer(&last));
+  EXPECT_EQ(other.next_when.load(), INT64_MAX);
 }
 
 // A list of a million siblings, then a chain of a million children: neither may be walked by recursion.
