@@ -113,7 +113,7 @@ std::int64_t timer_wheel::earliest() const noexcept {
   std::int64_t when = INT64_MAX;
   for (unsigned l = 0; l < levels; ++l) {
     if (at[l].full == 0) continue;
-    // Of level 0 the slot of `now` comes first; the others have been dealt out, and come last.
+    // On level 0 the slot of `now` comes first. On the others it has been dealt out, and what is there comes last.
     const auto from = static_cast<unsigned>(now >> l * slot_bits) + (l != 0);
     const auto slot =
         (from + static_cast<unsigned>(std::countr_zero(std::rotr(at[l].full, static_cast<int>(from % slots))))) % slots;
