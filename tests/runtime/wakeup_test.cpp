@@ -136,6 +136,31 @@ TEST_P(Wakeup, ASliceThatHasOnlyBegunGivesWayToo) {
   EXPECT_GE(snapshot().wakeup_preempts, rounds / 10) << "on a busy machine some slices end meanwhile";
 }
 
+// The hog that has run longest does not come: it may not be stopped before another has given way.
+TEST_P(Wakeup, WhereOneDoesNotComeAnotherIsAsked) {
+  constexpr std::uint64_t wanted = 4;  // the first ask is in vain
+  if (GetParam().procs == 1) GTEST_SKIP() << "there is no other";
+  run(
+      [&] {
+        std::atomic<bool> begun{false}, over{false};
+        auto holds_out = spawn([&] {
+          const preempt_guard hold;
+          begun = true;
+          while (!over) asm volatile("");
+        });
+        while (!begun) this_g::yield();
+        {
+          const hogs all(GetParam().procs - 1, 1);
+          // Some pass before hogs fill all Ps.
+          for (int i = 0; i < 20 && snapshot().wakeup_preempts < wanted; ++i) this_g::sleep_for(2ms);
+        }
+        over = true;
+        holds_out.join();
+      },
+      long_slices());
+  EXPECT_GE(snapshot().wakeup_preempts, wanted);
+}
+
 TEST_P(Wakeup, NoPGivesWayTwiceInAMillisecond) {
   const auto start = std::chrono::steady_clock::now();
   const unsigned procs = GetParam().procs;
@@ -224,8 +249,8 @@ TEST_P(Wakeup, TheShareIsAnOption) {
     storm_of_wakeups(o, GetParam().procs);
     return snapshot().wakeup_preempts;
   };
-  const auto few = ways_given(10);
-  EXPECT_LT(few, ways_given(90));
+  const auto few = ways_given(1);
+  EXPECT_LT(2 * few, ways_given(90));
 }
 
 }  // namespace

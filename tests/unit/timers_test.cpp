@@ -92,10 +92,18 @@ TEST_F(Timers, RemoveTellsWhetherItWasPending) {
   EXPECT_EQ(e.fired.load(), 1);
 }
 
+using multimap = std::multimap<std::int64_t, entry*>;
+bool remove_one(multimap& model, std::size_t which) {
+  const auto at = std::next(model.begin(), static_cast<std::ptrdiff_t>(which % model.size()));
+  const bool removed = remove_timer(at->second);
+  model.erase(at);
+  return removed;
+}
+
 TEST_F(Timers, DoTheSameAsAMultimapUnderRandomOperations) {
   for (unsigned seed = 1; seed <= 20; ++seed) {
     std::mt19937 random(seed);
-    std::multimap<std::int64_t, entry*> model;
+    multimap model;
     std::vector<std::unique_ptr<entry>> nodes;
     std::int64_t now = 0;
     for (int step = 0; step < 5000; ++step) {
@@ -109,10 +117,7 @@ TEST_F(Timers, DoTheSameAsAMultimapUnderRandomOperations) {
         ASSERT_EQ(heap.add(e), first);
         model.emplace(e->when, e);
       } else if (what < 8 && !model.empty()) {
-        auto at = model.begin();
-        std::advance(at, static_cast<std::ptrdiff_t>(random() % model.size()));
-        ASSERT_TRUE(remove_timer(at->second));
-        model.erase(at);
+        ASSERT_TRUE(remove_one(model, random()));
       } else {
         now += static_cast<std::int64_t>(random() % 100);
         const auto end = model.upper_bound(now);
@@ -137,7 +142,7 @@ TEST_F(Timers, DoTheSameAsAMultimapNearAndFar) {
     const auto some_time = [&] {
       return static_cast<std::int64_t>(random() % (std::uint64_t{1} << (10 + random() % 32)));
     };
-    std::multimap<std::int64_t, entry*> model;
+    multimap model;
     std::vector<std::unique_ptr<entry>> nodes;
     std::vector<entry*> order;
     timers both;
@@ -151,10 +156,7 @@ TEST_F(Timers, DoTheSameAsAMultimapNearAndFar) {
         both.add(e);
         model.emplace(e->when, e);
       } else if (what < 8 && !model.empty()) {
-        auto at = model.begin();
-        std::advance(at, static_cast<std::ptrdiff_t>(random() % model.size()));
-        ASSERT_TRUE(remove_timer(at->second));
-        model.erase(at);
+        ASSERT_TRUE(remove_one(model, random()));
       } else {
         now = random() % 2 && !model.empty() ? both.next_when.load() : now + some_time();
         order.clear();
