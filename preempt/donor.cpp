@@ -83,8 +83,9 @@ void leave_kernel(arch::transfer t) noexcept {
   for (;;) os::syscall6(SYS_exit, 0);
 }
 
+bool has_rseq() noexcept { return &__rseq_size && __rseq_size != 0; }
 bool unregister_rseq(std::uintptr_t base) noexcept {
-  if (!&__rseq_size || __rseq_size == 0) return true;
+  if (!has_rseq()) return true;
   return os::syscall6(SYS_rseq, static_cast<long>(base) + __rseq_offset, 32, rseq_unregister, rseq_signature) == 0;
 }
 
@@ -249,6 +250,12 @@ identity* try_out(int& error) noexcept {
 }
 
 }  // namespace
+
+const std::uint32_t* word_of_cpu(std::uintptr_t base) noexcept {
+  // The second field of struct rseq. A thread that glibc could not register says so by a number that no CPU has.
+  return has_rseq() ? reinterpret_cast<const std::uint32_t*>(base + static_cast<std::uintptr_t>(__rseq_offset)) + 1
+                    : nullptr;
+}
 
 void choose_donors(donor_kind k) noexcept {
   kind = k;

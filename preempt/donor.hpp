@@ -23,6 +23,9 @@ identity* make_donor(int& error) noexcept;
 int begin_to_retire(identity*) noexcept;  // 0, or -errno: no thread to be had
 bool has_retired(identity*) noexcept;     // asked until it has; the descriptor is unused then
 
+// Where the kernel tells on which CPU the thread with this block has last run (rseq); null: nowhere.
+const std::uint32_t* word_of_cpu(std::uintptr_t base) noexcept;
+
 // Of an identity's stack, in which its block lies: from identity::low on.
 std::size_t donor_stack_bytes() noexcept;
 

@@ -8,6 +8,7 @@
 
 #include <cxxabi.h>
 
+#include "preempt/donor.hpp"
 #include "preempt/handler.hpp"
 #include "preempt/identity_pool.hpp"
 #include "preempt/preempt.hpp"
@@ -113,6 +114,7 @@ void m_start(M& m) noexcept {
   base.eh = reinterpret_cast<eh_state*>(abi::__cxa_get_globals());
   m.base = &base;
   m.bound.store(&base, relaxed);
+  m.cpu.store(word_of_cpu(base.base), relaxed);
   urge_tls = {nullptr, &m};
   if (sanitizer::on) m.loan = m.base;  // else whoever starts the M has drawn one
   if (sched.threads_stay()) {
@@ -148,6 +150,7 @@ void m_stop(M& m) noexcept {
   urge_async_sp = nullptr;
   m.loan = m.next_loan = nullptr;
   m.bound.store(nullptr, relaxed);
+  m.cpu.store(nullptr, relaxed);
   urge_tls = {nullptr, nullptr};
   sanitizer::m_stops(m);
 }

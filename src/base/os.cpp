@@ -40,6 +40,11 @@ void futex_wake(const atomic<std::uint32_t>& word, int n) noexcept {
 }
 
 int gettid() noexcept { return static_cast<int>(syscall6(SYS_gettid)); }
+std::uint32_t cpu() noexcept {
+  std::uint32_t number = 0;
+  syscall6(SYS_getcpu, addr(&number));
+  return number;
+}
 atomic<int> process{0};
 atomic<bool> forked{false};
 bool in_child() noexcept {
@@ -118,12 +123,17 @@ std::uint64_t file_of(int fd) noexcept {
   return s.st_dev * 0x9e3779b97f4a7c15 + s.st_ino + 1;
 }
 
-std::int64_t thread_cpu_ns(int tid) noexcept {
+namespace {
+std::int64_t read_clock(long clock) noexcept {
   timespec t{};
-  // The number of a thread's clock, as the kernel forms it: per thread (4), the scheduler's (2).
-  const long clock = static_cast<long>(~static_cast<unsigned>(tid) << 3 | 6);
   if (syscall6(SYS_clock_gettime, clock, addr(&t)) != 0) return 0;
   return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+}
+}  // namespace
+std::int64_t own_cpu_ns() noexcept { return read_clock(CLOCK_THREAD_CPUTIME_ID); }
+std::int64_t thread_cpu_ns(int tid) noexcept {
+  // The number of a thread's clock, as the kernel forms it: per thread (4), the scheduler's (2).
+  return read_clock(static_cast<long>(~static_cast<unsigned>(tid) << 3 | 6));
 }
 bool allow_membarrier() noexcept { return syscall6(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0; }
 void membarrier() noexcept { syscall6(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED); }

@@ -35,6 +35,7 @@ int futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected,
 void futex_wake(const atomic<std::uint32_t>& word, int n) noexcept;
 
 int gettid() noexcept;
+std::uint32_t cpu() noexcept;  // on which the calling thread runs
 // This process, noted when the first run starts and in each child of fork; 0 before.
 extern atomic<int> process;
 // True in a child that was made past fork's handlers (by vfork or a bare clone): it may run in its parent's memory, and
@@ -46,6 +47,7 @@ int tgkill(int tid, int signal) noexcept;
 void sched_yield() noexcept;
 // CPU time of a thread of this process, ns; 0: there is none of that number.
 std::int64_t thread_cpu_ns(int tid) noexcept;
+std::int64_t own_cpu_ns() noexcept;  // of the calling thread
 // A full memory fence on every thread of the process, between two instructions of each. False, at the first call of a
 // process: the kernel has it not, or does not let us.
 bool allow_membarrier() noexcept;

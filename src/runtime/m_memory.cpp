@@ -77,7 +77,7 @@ M* make_m() noexcept {
 void free_m(M* m) noexcept {
   // The end of a run may have come between the giving of these and the taking.
   m->next_p = nullptr;
-  m->tenant = m->to_pass = nullptr;
+  m->tenant = nullptr, m->to_pass = {};
   m->successor = nullptr, m->promised = false;
   m->ends = false;
   std::lock_guard hold(sched.lock);

@@ -71,9 +71,10 @@ void prepare(const options& how) {
   calibrate_clock();
   // Once: an M of an earlier run, back from its system call, may be calling one.
   if (!hook.m_start)
-    hook = {m_start, m_stop, identity_free, may_end, settle_identity, stop_behind_libc, go_on_behind_libc, unlocked};
-  fatal_dump = dump_all;
-  sched.how = how;
+    hook = {m_start,         m_stop,           identity_free,     may_end,
+            settle_identity, stop_behind_libc, go_on_behind_libc, sysmon::make_way_at_once,
+            unlocked};
+  fatal_dump = dump_all, sched.how = how;
   sched.how.stack_size = page_round(how.stack_size);
   if (sanitizer::on && how.preempt > preempt_mode::cooperative) sched.how.preempt = preempt_mode::cooperative;
   sched.procs.store(how.procs ? how.procs : usable_cpus());

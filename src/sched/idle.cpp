@@ -46,10 +46,12 @@ void put_woken(gqueue& gs) noexcept {
     count_queue_locked();
   }
   wake_p();
-  // If all Ps are busy one of them is to give way. sysmon sees to that; it may be this thread.
+  // If all Ps are busy one of them is to give way. sysmon sees to that; it may be this thread. We need not wait for it.
   if (!first || sched.n_idle_p.load(relaxed) != 0) return;
   std::atomic_thread_fence(seq_cst);  // [sysmon.looks] we: woken; fence; look at the flag / it: flag; look at woken
-  if (sched.n_woken.load(relaxed) != 0 && !sched.sysmon_looks.load(relaxed)) call_sysmon();
+  if (sched.n_woken.load(relaxed) == 0 || sched.sysmon_looks.load(relaxed)) return;
+  hook.make_way();
+  call_sysmon();
 }
 
 // `next`: it runs as soon as the current G stops, in what is left of its slice; the one before it goes to the queue's
@@ -72,6 +74,7 @@ void put_local(P* p, G* g, bool next) noexcept {
 void acquire_p(M* m, P* p) noexcept {
   URGE_ASSERT(!m->p && p->m.load(relaxed) == nullptr, "acquire_p: already has one");
   m->p = p;
+  p->debt_from.store(ticks(), relaxed);
   p->status.store(p_status::running, relaxed);
   p->m.store(m, release);  // [p.m] release: the M, for sysmon
 }
@@ -80,6 +83,7 @@ P* release_p(M* m) noexcept {
   P* p = m->p;
   m->p = nullptr;
   p->m.store(nullptr, relaxed);
+  leave_share(*p);
   p->status.store(p_status::idle, relaxed);
   return p;
 }

@@ -16,18 +16,22 @@ constexpr std::uint32_t global_interval = 61;  // prime, as Go: two Gs that spaw
 
 bool gm() noexcept { return sched.how.model == sched_model::gm; }
 
+// Context: sched.lock held, and the world does not stop.
+G* get_woken_locked(P* p) noexcept {
+  G* g = sched.woken.pop_front();
+  if (!g) return nullptr;
+  count_queue_locked();
+  add_own(p->count.global_gets, std::uint64_t{1});
+  return g;
+}
+
 // Takes a batch of global Gs: the first is returned, the others go to p's queue. `max` 0: a fair share.
+// One that was woken, and comes because nobody else does, is reckoned as if it had come before others.
 // Context: sched.lock held.
-G* get_global_locked(P* p, std::uint64_t max) noexcept {
+picked get_global_locked(P* p, std::uint64_t max) noexcept {
   std::uint64_t n = sched.queue.n;
-  if (sched.world_stops.load(relaxed)) return nullptr;
-  if (n == 0 && sched.woken.n != 0) {
-    G* g = sched.woken.pop_front();
-    count_queue_locked();
-    add_own(p->count.global_gets, std::uint64_t{1});
-    return g;
-  }
-  if (n == 0) return nullptr;
+  if (sched.world_stops.load(relaxed)) return {};
+  if (n == 0) return {get_woken_locked(p), false, true};
   std::uint64_t share = n / sched.procs.load(relaxed) + 1;
   if (share > runq::capacity / 2) share = runq::capacity / 2;
   if (max != 0 && share > max) share = max;
@@ -44,21 +48,16 @@ G* get_global_locked(P* p, std::uint64_t max) noexcept {
   }
   add_own(p->count.global_gets, taken);
   count_queue_locked();
-  return first;
+  return {first};
 }
 
 G* get_woken(P* p) noexcept {
   std::lock_guard hold(sched.lock);
-  if (sched.world_stops.load(relaxed)) return nullptr;
-  G* g = sched.woken.pop_front();
-  if (!g) return nullptr;
-  count_queue_locked();
-  add_own(p->count.global_gets, std::uint64_t{1});
-  return g;
+  return sched.world_stops.load(relaxed) ? nullptr : get_woken_locked(p);
 }
 
-G* get_global(P* p, std::uint64_t max) noexcept {
-  if (sched.n_queue.load(relaxed) == 0) return nullptr;
+picked get_global(P* p, std::uint64_t max) noexcept {
+  if (sched.n_queue.load(relaxed) == 0) return {};
   std::lock_guard hold(sched.lock);
   return get_global_locked(p, max);
 }
@@ -130,8 +129,8 @@ picked find_runnable(M* m) noexcept {
       stop_m(m);
       continue;
     }
-    if (m->to_pass) [[unlikely]]
-      return {std::exchange(m->to_pass, nullptr), false};
+    if (m->to_pass.g) [[unlikely]]
+      return std::exchange(m->to_pass, {});
     P* p = m->p;
     const std::uint64_t now = ticks();
     for (bool fired = true; fired;) {
@@ -160,7 +159,7 @@ picked find_runnable(M* m) noexcept {
     }
     {
       std::lock_guard hold(sched.lock);
-      if (G* g = get_global_locked(p, 0)) return {g, false};
+      if (const picked next = get_global_locked(p, 0); next.g) return next;
       if (!m->spinning && sched.need_spinning.load(relaxed) != 0) {
         become_spinning(m);
         continue;
@@ -217,12 +216,12 @@ void put_aside(P* p, bool slice_is_over) noexcept {
 picked pick_next(M* m) noexcept {
   P* p = m->p;
   if (!p || all_shall_stop()) return {};
-  if (gm()) return {get_global(p, 1), false};
+  if (gm()) return get_global(p, 1);
   if (p->preempt_wanted()) put_aside(p, true);
   if (p->schedtick.load(relaxed) % global_interval == 0)
-    if (G* g = get_global(p, 1)) return put_aside(p, false), picked{g, false};
+    if (const picked next = get_global(p, 1); next.g) return put_aside(p, false), next;
   if (sched.n_woken.load(relaxed) != 0) [[unlikely]] {
-    if (may_take_woken(*p, ticks()))
+    if (may_take_woken_here(*p))
       if (G* g = get_woken(p)) return put_aside(p, false), picked{g, false, true};
   }
   if (p->runnext.load(relaxed)) {
@@ -231,7 +230,7 @@ picked pick_next(M* m) noexcept {
       return {g, g->slice_left == 0};                                     // or it has a slice of its own to go on with
   }
   if (G* g = p->queue.get(sched.procs.load(relaxed) == 1)) return {g, false};
-  return {get_global(p, 0), false};
+  return get_global(p, 0);
 }
 
 namespace {
@@ -242,30 +241,12 @@ std::uint64_t until_look(const G* g, std::uint64_t length) noexcept {
   return std::min(length, g->look_at > used ? g->look_at - used : ns_to_ticks(50'000));
 }
 
-// What the slice that ends has changed in the account of those that go before others: they may use `wakeup_share`
-// percent of the time, and one slice in advance.
-void settle_debt(P* p, std::uint64_t now) noexcept {
-  const std::uint64_t debt = p->woken_debt.load(relaxed);
-  if (debt == 0 && !p->woken_slice.load(relaxed)) [[likely]]
-    return;
-  p->woken_debt.store(debt_at(*p, now), relaxed);
-  p->debt_from.store(now, relaxed);
-}
 }  // namespace
 
-std::uint64_t debt_at(const P& p, std::uint64_t now) noexcept {
-  const std::uint64_t debt = p.woken_debt.load(relaxed), from = p.debt_from.load(relaxed);
-  const std::uint64_t share = sched.how.wakeup_share, ran = now > from ? now - from : 0;
-  if (share >= 100) return 0;
-  if (p.woken_slice.load(relaxed)) return debt + ran;
-  return debt - std::min(debt, ran * share / (100 - share));
-}
-
 void begin_slice(P* p, G* g, std::uint64_t now, bool woken) noexcept {
-  settle_debt(p, now);
-  if (woken != p->woken_slice.load(relaxed)) {
+  if (woken != p->woken_slice.load(relaxed)) [[unlikely]] {
+    settle_share(*p, p->m.load(relaxed), now, woken && now - p->debt_from.load(relaxed) >= sched.least_run);
     p->woken_slice.store(woken, relaxed);
-    p->debt_from.store(now, relaxed);
   }
   std::uint32_t tick = p->schedtick.load(relaxed) + 1;
   if (tick == 0) tick = 1;  // 0 is "no request"
@@ -273,8 +254,12 @@ void begin_slice(P* p, G* g, std::uint64_t now, bool woken) noexcept {
   const std::uint64_t top = sched.max_weight.load(relaxed);
   std::uint64_t length = sched.quantum * g->weight;
   if (top > 4) length = length * 4 / top;
-  if (g->slice_left != 0) [[unlikely]]
+  std::uint64_t given = 0;
+  if (g->slice_left != 0) [[unlikely]] {
     length = std::exchange(g->slice_left, 0);
+    given = g->given + now - g->runnable_since.load(relaxed);
+  }
+  p->given.store(given, relaxed);
   if (woken) length = std::min(length, sched.woken_slice);
   if (g->look_at != 0) [[unlikely]]
     length = until_look(g, length);
@@ -336,7 +321,7 @@ void m_loop(M* m) noexcept {
   for (;;) {
     picked next;
     if (m->tenant) [[unlikely]]
-      next.g = stand(m);
+      next = stand(m);
     else
       next = find_runnable(m);
     if (m->spinning) {
@@ -346,7 +331,7 @@ void m_loop(M* m) noexcept {
     }
     if (!next.g) return;
     if (next.g->home) [[unlikely]] {
-      pass_p(m, next.g);
+      pass_p(m, next);
       continue;
     }
     netpoll::see_watched();

@@ -16,6 +16,13 @@ struct G;
 struct P;
 struct let_out_turn;
 
+// Which G runs next, and how.
+struct picked {
+  G* g = nullptr;
+  bool inherit = false;  // runs in what is left of the slice of the G that made it runnable
+  bool woken = false;    // comes before others, with a short slice: it was woken a moment ago
+};
+
 // What is to happen once the context that a switch leaves has been saved: done by the code that is switched to.
 struct after_switch {
   G* prev = nullptr;  // null: g0
@@ -35,7 +42,7 @@ struct M {
   arch::context g0 = nullptr;  // scheduler's context, while a G runs
   after_switch after;
   G* tenant = nullptr;       // stands on this M and goes on here, whoever picks it: until then the M runs nothing else
-  G* to_pass = nullptr;      // found by the G that has just left here, or by whoever has woken us: is next
+  picked to_pass;            // found by the G that has just left here, or by whoever has woken us: is next
   identity* base = nullptr;  // of the thread itself: g0's
   identity* loan = nullptr;  // of its Gs that have none of their own
   atomic<identity*> bound{nullptr};  // where the thread base points now; sysmon reads it
@@ -86,14 +93,15 @@ struct M {
   atomic<int> tid{0};                       // written by the M; 0: ended or not begun
   atomic<std::uint32_t> signal_pending{0};  // set before tgkill by the sender, taken by the handler
   static constexpr std::uint32_t sent = 1, sent_awake = 2;
-  std::uint32_t last_sent = sent;        // the handler's own: what it has found there last
-  identity* next_loan = nullptr;         // put here by the handler, for the landing
-  M* successor = nullptr;                // likewise: gets the P when a G stays on this M;
-  bool promised = false;                 // or another that there will be. Not in the handler
-  std::uint32_t grace_tick = 0;          // the slice whose requests have been put off inside libc, and how often;
-  std::uint32_t grace_count = 0;         // the handler's own
-  int slice_timer = -1;                  // with slice_source::timer; -1: none
-  atomic<bool> slice_timer_runs{false};  // the M and its handler; sysmon reads it, and clears it as it takes the P
+  atomic<const std::uint32_t*> cpu{nullptr};  // where the kernel tells the CPU that it last ran on; null: nowhere
+  std::uint32_t last_sent = sent;             // the handler's own: what it has found there last
+  identity* next_loan = nullptr;              // put here by the handler, for the landing
+  M* successor = nullptr;                     // likewise: gets the P when a G stays on this M;
+  bool promised = false;                      // or another that there will be. Not in the handler
+  std::uint32_t grace_tick = 0;               // the slice whose requests have been put off inside libc, and how often;
+  std::uint32_t grace_count = 0;              // the handler's own
+  int slice_timer = -1;                       // with slice_source::timer; -1: none
+  atomic<bool> slice_timer_runs{false};       // the M and its handler; sysmon reads it, and clears it as it takes the P
   pthread_t thread{};
   stack_t before_alt{};  // what the thread had before
   std::uint64_t before_mask = 0;

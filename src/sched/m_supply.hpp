@@ -58,8 +58,8 @@ void unreserve_next_m(M&) noexcept;
 
 // --- stand.cpp ---
 // Stands still until another M has found the G that stays here, and passes its P on to us. Null: the run is over.
-G* stand(M*) noexcept;
-void pass_p(M*, const G*) noexcept;  // to the M on which the G stands
+picked stand(M*) noexcept;
+void pass_p(M*, const picked&) noexcept;  // to the M on which the G stands
 
 // --- ahead of need ---
 // Is there an M for a P that is handed off?

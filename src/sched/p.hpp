@@ -50,6 +50,12 @@ struct alignas(64) P {
   // have had, ticks, and since when that is to be brought up to date. The owner's; sysmon reads them.
   atomic<bool> woken_slice{false};
   atomic<std::uint64_t> woken_debt{0}, debt_from{0};
+  // When the account was last put right by the CPU time of this M's thread, and what that was, ns. Null: not since the
+  // P has changed hands. The owner's; sysmon reads them.
+  atomic<const M*> mark_m{nullptr};
+  atomic<std::int64_t> mark_cpu{0};
+  atomic<std::uint64_t> mark_tick{0};
+  atomic<std::uint64_t> given{0};       // ticks for which the slice's G has stood aside for woken ones since it began
   atomic<std::uint32_t> stop_slice{0};  // the slice that somebody wants to end now: its G shall be killed
   // --- written by sysmon (and by whoever wants the P back), read by the owner and the handler ---
   atomic<std::uint32_t> request{0};      // the slice that is to end; a request dies with its slice

@@ -29,7 +29,7 @@ namespace {
   } else {
     if (!timer || !locked) next = pick_next(m);
     if (next.g && next.g->home) [[unlikely]]
-      m->to_pass = std::exchange(next.g, nullptr);
+      m->to_pass = std::exchange(next, {});
     if (next.g) take_over(m, next, now);
   }
   if (g->has_thread_state) [[unlikely]]
@@ -127,6 +127,7 @@ void preempt(G* g, std::uint64_t now) noexcept {
       ran < length && p->stop_slice.load(relaxed) == p->schedtick.load(relaxed) && !p->woken_slice.load(relaxed)) {
     p->gave_way.store(now, relaxed);
     g->slice_left = std::max(length - ran, ns_to_ticks(20'000));
+    g->given = p->given.load(relaxed);
     then = publish_next;
   }
   if (ends_here(g))

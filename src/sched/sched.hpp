@@ -133,6 +133,9 @@ struct hooks {
   // The G, stopped by signal inside libc, is to end as soon as it is out; the calling G is to leave by an exception.
   void (*stop_behind_libc)(G&) noexcept;
   void (*go_on_behind_libc)(G&) noexcept;
+  // The calling thread, which has no P, has woken Gs, and all Ps are busy: some give way, if that can be seen to at
+  // once. sysmon is called besides.
+  void (*make_way)() noexcept;
   // The calling G, which is to be killed, has unlocked the last lock of pthread that it held.
   void (*unlocked)(G&) noexcept;
 };
@@ -179,11 +182,6 @@ void first_frame(arch::transfer) noexcept;  // entry of a new G
 // --- loop.cpp ---
 // The scheduler loop of an M, on its g0, until the run ends.
 void m_loop(M*) noexcept;
-struct picked {
-  G* g = nullptr;
-  bool inherit = false;  // runs in what is left of the slice of the G that made it runnable
-  bool woken = false;    // comes before others, with a short slice: it was woken a moment ago
-};
 // The next G without waiting: this P's queues, then the global one. g null: nothing here. Runs no timers.
 picked pick_next(M*) noexcept;
 // The M stands still with its G from the switch to g0 on, until another M passes it a P: see m_loop.
@@ -236,10 +234,15 @@ inline void end_interruption(G* g) noexcept {
 // For so long a G runs before it gives way to one that was woken: some times what that costs. And so long runs that one
 // before it is as others.
 inline constexpr std::int64_t least_run_ns = 100'000, woken_slice_ns = 1'000'000;
-// How much more than their share of the P's time woken Gs have had. Context: its owner, or sysmon, who may see it torn.
+// share.cpp: how much more than their share of the P's time woken Gs have had.
 std::uint64_t debt_at(const P&, std::uint64_t now) noexcept;
+void settle_share(P&, const M*, std::uint64_t now, bool by_cpu_time) noexcept;
+void leave_share(P&) noexcept;  // the P changes hands: until somebody runs there it is nobody's time
+// Ticks of the slice in which its thread had no CPU, where its G goes before others that have whole slices. Else 0.
+std::uint64_t lost_in_woken_slice(const P&, std::uint64_t now) noexcept;
 // They may run one slice in advance.
 inline bool may_take_woken(const P& p, std::uint64_t now) noexcept { return debt_at(p, now) <= sched.woken_slice; }
+bool may_take_woken_here(P&) noexcept;  // the same by the owner, who can put the account right
 // Somebody has made work visible: see that an M comes for it.
 void wake_p() noexcept;
 void acquire_p(M*, P*) noexcept;

@@ -82,7 +82,8 @@ void begin_p(unsigned id) noexcept {
   p.schedtick.store(1, relaxed), p.slice_start.store(ticks(), relaxed), p.slice_length.store(sched.quantum, relaxed);
   // Slices of an earlier run had these numbers too.
   p.request.store(0, relaxed), p.stop_slice.store(0, relaxed), p.limit_at.store(0, relaxed);
-  p.woken_debt.store(0, relaxed), p.woken_slice.store(false, relaxed);
+  p.woken_debt.store(0, relaxed), p.woken_slice.store(false, relaxed), p.given.store(0, relaxed),
+      p.mark_m.store(nullptr, relaxed);
   p.timers_turn = true, p.woken_by_timer = nullptr;
   sched.procs_seen.store(id + 1, release);  // [procs.seen] release: its counters
 }

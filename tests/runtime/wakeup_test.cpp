@@ -3,6 +3,7 @@
 // starve under any number of such.
 #include <urge/chan.hpp>
 #include <urge/go.hpp>
+#include <urge/io.hpp>
 #include <urge/preempt.hpp>
 #include <urge/runtime.hpp>
 #include <urge/sync.hpp>
@@ -13,7 +14,10 @@
 #include <thread>
 #include <vector>
 
+#include "sched/netpoll.hpp"
 #include "support/runtime_fixture.hpp"
+#include "support/sockets.hpp"
+#include "sysmon/sysmon.hpp"
 
 namespace urge::test {
 namespace {
@@ -49,9 +53,10 @@ class hogs {
       }));
   }
   ~hogs() {
-    stop_ = true;
+    stop();
     for (auto& h : all_) h.join();
   }
+  void stop() { stop_ = true; }
   std::vector<std::uint64_t> preemptions() const {
     std::vector<std::uint64_t> each;
     for (const auto& h : all_) each.push_back(h.info().preempts());
@@ -109,16 +114,48 @@ TEST_P(Wakeup, ATickerTicksBesideHogs) {
       endless());
 }
 
-// One hog on each P. Who was stopped begins to count anew, so with one sleeper it is everybody's turn.
-TEST_P(Wakeup, TheOneThatHasRunLongestGivesWay) {
+// One hog on each P. Whichever is nearest to sysmon gives way, until it has lost 10 ms more than the others.
+TEST_P(Wakeup, AllGiveOfTheirTime) {
   const unsigned procs = GetParam().procs;
   run(
       [&] {
         const hogs all(procs, 1);
-        for (unsigned i = 0; i < 40 * procs; ++i) this_g::sleep_for(2ms);
-        for (const std::uint64_t n : all.preemptions()) EXPECT_GE(n, 10u) << "of " << 40 * procs;
+        for (unsigned i = 0; i < 60 * procs; ++i) {
+          this_g::sleep_for(2ms);
+          const auto until = std::chrono::steady_clock::now() + 500us;
+          while (std::chrono::steady_clock::now() < until) {
+          }
+        }
+        for (const std::uint64_t n : all.preemptions()) EXPECT_GE(n, 10u) << "of " << 60 * procs;
       },
       long_slices());
+}
+
+// It need not wait for sysmon's thread to get a CPU.
+TEST_P(Wakeup, WhoWakesAGAsksAPByItself) {
+  constexpr std::uint64_t wanted = 20;
+  std::uint64_t by_wakers = 0;
+  run(
+      [&] {
+        chan<int> c(1);
+        std::atomic<bool> over{false};
+        std::thread other([&] {
+          while (!over) {
+            std::this_thread::sleep_for(2ms);
+            int one = 1;
+            c.try_send(one);
+          }
+          c.close();
+        });
+        {
+          const hogs all(GetParam().procs);
+          while (by_wakers < wanted && c.recv()) by_wakers = sysmon::count().by_wakers;
+        }
+        over = true;
+        blocking([&] { other.join(); });
+      },
+      endless());
+  EXPECT_GE(by_wakers, wanted);
 }
 
 // A slice is a millisecond here, and no P gives way twice in so long. Who waited for more than the hog's first moments
@@ -159,6 +196,54 @@ TEST_P(Wakeup, WhereOneDoesNotComeAnotherIsAsked) {
       },
       long_slices());
   EXPECT_GE(snapshot().wakeup_preempts, wanted);
+}
+
+// Whoever it heard of would stand behind those. It looks each millisecond.
+TEST_P(Wakeup, SysmonAsksForDescriptorsSeldomWhileManyGsWait) {
+  constexpr unsigned n_pairs = 64, writes = 3000;
+  std::vector<descriptor_pair> pairs;
+  for (unsigned i = 0; i < n_pairs; ++i) pairs.push_back(make_unix_pair());
+  std::atomic<bool> over{false};
+  std::uint64_t asked = 0;
+  std::chrono::milliseconds passed{0};
+  std::thread other;
+  run(
+      [&] {
+        for (const auto& p : pairs)
+          go([&p] {
+            char c;
+            while (io::read(p.a, &c, 1) == 1) {
+            }
+          });
+        std::atomic<unsigned> begun{0};
+        for (unsigned i = 0; i + 1 < GetParam().procs; ++i)
+          go([&] {
+            const preempt_guard hold;
+            ++begun;
+            while (!over) asm volatile("");
+          });
+        while (begun + 1 < GetParam().procs) this_g::yield();
+        this_g::sleep_for(1ms);
+        other = std::thread([&] {
+          const std::uint64_t before = netpoll::count().returns;
+          const auto start = std::chrono::steady_clock::now();
+          for (unsigned i = 0; i < writes; ++i) {
+            EXPECT_EQ(::write(pairs[i % n_pairs].b, "x", 1), 1);
+            for (const auto pause = std::chrono::steady_clock::now() + 20us;
+                 std::chrono::steady_clock::now() < pause;) {
+            }
+          }
+          passed = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - start);
+          asked = netpoll::count().returns - before;
+          for (auto& p : pairs) ::shutdown(p.b, SHUT_WR);
+          over = true;
+        });
+        const preempt_guard hold;
+        while (!over) asm volatile("");
+      },
+      endless());
+  other.join();
+  EXPECT_LE(asked, 2 * static_cast<std::uint64_t>(passed.count()) + 100) << "in " << passed.count() << " ms";
 }
 
 TEST_P(Wakeup, NoPGivesWayTwiceInAMillisecond) {
