@@ -8,7 +8,9 @@ namespace urge::sysmon {
 
 namespace {
 constexpr std::int64_t look_interval = 1'000'000;  // ns; while Ms ask now and then
-}
+// So many woken Gs wait for a P that others would stand behind them for some time.
+constexpr std::uint64_t backlog = 16;
+}  // namespace
 
 bool io_watch::plan(std::int64_t now) noexcept {
   const std::uint32_t polls = netpoll::polls();
@@ -16,7 +18,7 @@ bool io_watch::plan(std::int64_t now) noexcept {
   polls_seen_ = polls;
   if (netpoll::n_waiters.load(seq_cst) == 0)  // [netpoll.watched] a hint; what counts is below
     task_ = task::none;
-  else if (asked)
+  else if (asked || (sched.n_woken.load(relaxed) >= backlog))
     task_ = task::look_again, look_at_ = now + look_interval;
   else
     task_ = sched.poller.load(seq_cst) ? task::none : task::ask;  // [poller] likewise

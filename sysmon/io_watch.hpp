@@ -5,6 +5,7 @@
 // Ms that come and go ask often enough: waking sysmon whenever one stops asking would cost a wake-up per request. So as
 // long as an M has asked since its last look, sysmon only looks again soon; it asks itself when none has. It sleeps
 // long only if some M is in the epoll, or nobody waits: then `netpoll::watched` is false, and an M that leaves calls.
+// Nor does it ask all the time while those that it has heard of wait for a P: others would stand behind them.
 // Context: sysmon's thread.
 #pragma once
 #include <cstdint>
