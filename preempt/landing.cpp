@@ -149,8 +149,10 @@ void m_stop(M& m) noexcept {
   }
   urge_async_sp = nullptr;
   m.loan = m.next_loan = nullptr;
-  m.bound.store(nullptr, relaxed);
-  m.cpu.store(nullptr, relaxed);
+  {
+    std::lock_guard hold(sched.watching);
+    m.bound.store(nullptr, relaxed), m.cpu.store(nullptr, relaxed);
+  }
   urge_tls = {nullptr, nullptr};
   sanitizer::m_stops(m);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Asking for a preemption. Context: sysmon::watching held: one at a time, by sysmon or a thread that has woken a G.
+// Asking for a preemption. Context: sched.watching held: one at a time, by sysmon or a thread that has woken a G.
 #include "preempt/handler.hpp"
 #include "preempt/preempt.hpp"
 #include "sched/sanitizer.hpp"

@@ -71,7 +71,7 @@ std::int64_t fire_late_timers(std::int64_t now, std::uint64_t now_tick) noexcept
 
 outlook watch_all(std::int64_t now) noexcept {
   sched.sysmon_looks.store(true, relaxed);
-  const std::lock_guard hold(watching);
+  const std::lock_guard hold(sched.watching);
   const std::uint64_t now_tick = ticks();
   std::int64_t next = INT64_MAX;
   const unsigned n_ps = sched.procs.load(acquire);  // [procs] acquire: those that are new

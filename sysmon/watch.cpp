@@ -11,8 +11,6 @@
 
 namespace urge::sysmon {
 
-raw_lock watching;
-
 namespace {
 
 atomic<std::uint64_t> n_requests{0}, n_signals{0}, n_retakes{0}, n_detached{0}, n_contained{0}, n_unknown{0},
@@ -244,11 +242,11 @@ std::int64_t make_way(std::int64_t now, std::uint64_t now_tick) noexcept {
 }
 
 void make_way_at_once() noexcept {
-  if (!by_signal() || !watching.try_lock()) return;
+  if (!by_signal() || !sched.watching.try_lock()) return;
   const std::uint64_t before = n_wakeups.load(relaxed);
   if (!all_shall_stop()) make_way(monotonic_ns(), ticks());
   n_by_wakers.store(n_by_wakers.load(relaxed) + n_wakeups.load(relaxed) - before, relaxed);
-  watching.unlock();
+  sched.watching.unlock();
 }
 
 void summon_watched() noexcept {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What is done about a P whose slice is over, whose thread sleeps, or that shall give way to a woken G. By sysmon in
 // its rounds; the last also by the thread that has woken the G (docs/protocols/wakeup.md).
-// Context: `watching` held.
+// Context: sched.watching held.
 #pragma once
 #include <cstdint>
 
@@ -10,14 +10,10 @@
 
 namespace urge::sysmon {
 
-// Whoever looks at Ps and asks them to stop holds it; it comes before all locks of the scheduler. Who has woken a G may
-// hold any of these, and only tries.
-extern raw_lock watching;
-
 // Looks at one P and acts; returns when to look again.
 std::int64_t watch(P&, std::int64_t now, std::uint64_t now_tick) noexcept;
-// Gs have been woken, and all Ps are busy: for each of them one gives way, which has run longest, and not less than it
-// may. Returns when the next may be asked.
+// Gs have been woken, and all Ps are busy: for each of them one gives way, the nearest that may. Returns when the
+// next may be asked.
 std::int64_t make_way(std::int64_t now, std::uint64_t now_tick) noexcept;
 // Those that have woken, and run without a P, go to the queue. Returns when to look again.
 std::int64_t contain_woken(std::int64_t now) noexcept;

@@ -29,6 +29,10 @@ struct scheduler {
 
   atomic<bool> on{false};  // a thread is in `run`; written by that thread
 
+  // Whoever looks at Ps and at their Ms' threads, and asks them to stop, holds it; it comes before all locks below. Who
+  // has woken a G may hold any of these, and only tries. An M that ends takes it, so that nobody looks at its thread.
+  raw_lock watching;
+
   // --- lock ---
   raw_lock lock;
   gqueue queue;  // global run queue
