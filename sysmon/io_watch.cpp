@@ -18,7 +18,7 @@ bool io_watch::plan(std::int64_t now) noexcept {
   polls_seen_ = polls;
   if (netpoll::n_waiters.load(seq_cst) == 0)  // [netpoll.watched] a hint; what counts is below
     task_ = task::none;
-  else if (asked || (sched.n_woken.load(relaxed) >= backlog))
+  else if (asked || sched.n_woken.load(relaxed) >= backlog)
     task_ = task::look_again, look_at_ = now + look_interval;
   else
     task_ = sched.poller.load(seq_cst) ? task::none : task::ask;  // [poller] likewise

@@ -90,6 +90,7 @@ P* release_p(M* m) noexcept {
 
 void put_idle_p_locked(P* p) noexcept {
   if (sched.world_stops.load(relaxed)) return stop_p_locked(p);
+  p->woken_debt.store(0, relaxed);  // nobody has a claim to the time before
   p->status.store(p_status::idle, relaxed);
   p->link = sched.idle_ps;
   sched.idle_ps = p;

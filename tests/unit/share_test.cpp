@@ -71,6 +71,13 @@ TEST_F(Share, OneWhoIsAboutToBeTurnedAwayIsReckonedExactly) {
   EXPECT_TRUE(may_take_woken_here(p)) << "20 ms have passed, of which next to nothing was used";
 }
 
+TEST_F(Share, AnIdlePHasNoDebt) {
+  p.woken_debt.store(1000);
+  put_idle_p_locked(&p);
+  EXPECT_EQ(take_idle_p_locked(), &p);
+  EXPECT_EQ(p.woken_debt.load(), 0u);
+}
+
 TEST_F(Share, TheOthersPayAtTheRateOfTheShareToTheRest) {
   sched.how.wakeup_share = 20;
   p.woken_debt.store(1000), p.debt_from.store(5000);
