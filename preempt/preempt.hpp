@@ -35,7 +35,7 @@ void uninstall() noexcept;
 void m_start(M&) noexcept;
 void m_stop(M&) noexcept;
 
-// Asks that slice number `tick` of P ends; with `by_signal` also by signal. Context: sysmon.
+// Asks that slice number `tick` of P ends; with `by_signal` also by signal. Context: sched.watching held.
 // `awake`: its thread was seen running a moment ago. Then a call that the signal interrupts all the same is begun anew.
 void request(P&, std::uint32_t tick, std::int64_t slice_end_ns, bool by_signal, bool awake) noexcept;
 // A thread whose P was taken as it slept has woken, and runs on without: it is to come to the scheduler. Context:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the thread of an M does now, as the kernel tells it in /proc/self/task/TID/syscall: half a microsecond with the
-// file kept open. Context: sysmon.
+// file kept open. Context: sched.watching held.
 #pragma once
 #include <cstddef>
 #include <string_view>

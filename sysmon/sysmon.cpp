@@ -75,8 +75,10 @@ outlook watch_all(std::int64_t now) noexcept {
   const std::uint64_t now_tick = ticks();
   std::int64_t next = INT64_MAX;
   const unsigned n_ps = sched.procs.load(acquire);  // [procs] acquire: those that are new
+  unsigned without_m = 0;
   for (unsigned i = 0; i < n_ps; ++i) {
     P& p = all_ps[i];
+    if (p.status.load(relaxed) == p_status::idle) ++without_m;
     if (sched.stopping.load(relaxed)) {
       preempt::summon(p, true, false);
       next = now + summon_interval;
@@ -96,6 +98,8 @@ outlook watch_all(std::int64_t now) noexcept {
     const std::int64_t quantum =
         ticks_to_ns(top > 4 ? std::max<std::uint64_t>(sched.quantum * 4 / top, ns_to_ticks(20'000)) : sched.quantum);
     next = std::min(next, now + quantum);
+    // A P that is on its way to an M that has not woken yet may begin a woken G's slice.
+    if (without_m > sched.n_idle_p.load(relaxed)) next = std::min(next, now + woken_slice_ns);
   }
   if (sched.stopping.load(relaxed))
     summon_watched();
@@ -138,7 +142,10 @@ void* loop(void*) noexcept {
     io.sleep(calls, next);  // INT64_MAX is no deadline there, too
     sched.sysmon_until.store(0, relaxed);
   }
-  close_states();
+  {
+    std::lock_guard hold(sched.watching);  // a waker may be looking still
+    close_states();
+  }
   sched.sysmon_tid.store(0, relaxed);
   return nullptr;
 }

@@ -187,6 +187,7 @@ bool is_next_here(const P& p, std::uint32_t cpu) noexcept {
 // Of those that may give way: the one that has run longest, and the nearest of which the same is true.
 class candidates {
  public:
+  explicit candidates(std::uint32_t here) noexcept : here_(here) {}
   void add(P& p, std::uint64_t now_tick) noexcept {
     const auto ran = static_cast<std::int64_t>(now_tick - p.slice_start.load(relaxed));
     if (ran > longest_ran_ || !longest_) longest_ = &p, longest_ran_ = ran;
@@ -202,7 +203,7 @@ class candidates {
   P* longest_ = nullptr;
   P* nearest_ = nullptr;
   std::int64_t longest_ran_ = 0, nearest_ran_ = 0;
-  const std::uint32_t here_ = os::cpu();
+  const std::uint32_t here_;
 };
 
 }  // namespace
@@ -211,9 +212,10 @@ std::int64_t make_way(std::int64_t now, std::uint64_t now_tick) noexcept {
   const std::uint64_t wait = sched.n_woken.load(seq_cst);  // [sysmon.looks]
   if (wait == 0) return INT64_MAX;
   const unsigned n_ps = sched.procs.load(acquire);  // [procs]
+  const std::uint32_t here = os::cpu();
   std::int64_t next = INT64_MAX;
   while (sched.n_idle_p.load(relaxed) == 0 && sched.n_spinning.load(relaxed) == 0) {
-    candidates ready;
+    candidates ready(here);
     std::uint64_t asked = 0;
     for (unsigned i = 0; i < n_ps; ++i) {
       P& p = all_ps[i];

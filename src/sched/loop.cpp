@@ -257,7 +257,8 @@ void begin_slice(P* p, G* g, std::uint64_t now, bool woken) noexcept {
   std::uint64_t given = 0;
   if (g->slice_left != 0) [[unlikely]] {
     length = std::exchange(g->slice_left, 0);
-    given = g->given + now - g->runnable_since.load(relaxed);
+    const std::uint64_t since = g->runnable_since.load(relaxed);  // perhaps by another CPU's counter
+    given = g->given + (now > since ? now - since : 0);
   }
   p->given.store(given, relaxed);
   if (woken) length = std::min(length, sched.woken_slice);

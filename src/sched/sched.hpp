@@ -301,7 +301,7 @@ void enter_syscall(G*) noexcept;
 void exit_syscall(G*) noexcept;
 bool retake(P*) noexcept;
 // Its thread was seen asleep in the kernel in slice `tick`: takes the P from it, and hands it on. False: it has come
-// back. Context: sysmon.
+// back. Context: `watching` held.
 bool detach(P&, std::uint32_t tick) noexcept;
 // The G, whose P may have been taken or be about to be, enters the runtime: afterwards it has one. Context: locks > 0.
 void settle(G*) noexcept;

@@ -28,7 +28,9 @@ std::uint64_t debt_at(const P& p, std::uint64_t now) noexcept {
 namespace {
 // Ticks since the mark in which the thread, which has used `cpu` ns in all, had no CPU.
 std::uint64_t lost_since_mark(const P& p, std::uint64_t now, std::int64_t cpu) noexcept {
-  const std::uint64_t passed = now - p.mark_tick.load(relaxed), used = ns_to_ticks(cpu - p.mark_cpu.load(relaxed));
+  const std::int64_t used_ns = cpu - p.mark_cpu.load(relaxed);
+  if (used_ns < 0) return 0;  // the mark is another's by now
+  const std::uint64_t passed = now - p.mark_tick.load(relaxed), used = ns_to_ticks(used_ns);
   return passed > used ? passed - used : 0;
 }
 }  // namespace

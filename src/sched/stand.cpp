@@ -11,9 +11,9 @@ namespace {
 // Whoever gets the P shall pick it.
 void put_back(P* p, const picked& next) noexcept {
   if (!next.woken) return put_local(p, next.g, true);
-  gqueue one;
-  one.push_back(next.g);
-  put_woken(one);
+  std::lock_guard hold(sched.lock);
+  sched.woken.push_back(next.g);
+  count_queue_locked();
 }
 // The G goes on on the M where it stands, as it was picked.
 void wake_home(M* m, const picked& next) noexcept {

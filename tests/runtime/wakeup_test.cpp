@@ -49,9 +49,11 @@ class hogs {
   explicit hogs(unsigned procs, unsigned per_p = 2) {
     for (unsigned i = 0; i < per_p * procs; ++i)
       all_.push_back(spawn([this] {
+        begun_.fetch_add(1, std::memory_order_relaxed);
         while (!stop_.load(std::memory_order_relaxed)) work_.fetch_add(1, std::memory_order_relaxed);
       }));
   }
+  unsigned begun() const { return begun_; }
   ~hogs() {
     stop();
     for (auto& h : all_) h.join();
@@ -71,6 +73,7 @@ class hogs {
  private:
   std::atomic<bool> stop_{false};
   std::atomic<std::uint64_t> work_{0};
+  std::atomic<unsigned> begun_{0};
   std::vector<join_handle<void>> all_;
 };
 
@@ -112,6 +115,28 @@ TEST_P(Wakeup, ATickerTicksBesideHogs) {
         for (int i = 0; i < 20; ++i) EXPECT_TRUE(t.c.recv());
       },
       endless());
+}
+
+// Also where its P passes from one M to another before it runs.
+TEST_P(Wakeup, WhoIsWokenHasAShortSlice) {
+  options o = how();
+  o.quantum = 200ms;
+  run(
+      [&] {
+        const hogs all(GetParam().procs);
+        while (all.begun() < GetParam().procs) this_g::sleep_for(1ms);  // as long as a P is idle nobody needs to stop
+        for (int i = 0; i < 3; ++i) {
+          auto sleeper = spawn([] {
+            this_g::sleep_for(2ms);
+            const auto until = this_g::cpu_time() + 50ms;
+            while (this_g::cpu_time() < until) {
+            }
+          });
+          sleeper.join();
+          EXPECT_GE(sleeper.info().preempts(), 1u) << "in a whole slice it would have come to its end";
+        }
+      },
+      o);
 }
 
 // One hog on each P. Whichever is nearest to sysmon gives way, until it has lost 10 ms more than the others.

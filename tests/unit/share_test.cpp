@@ -71,6 +71,21 @@ TEST_F(Share, OneWhoIsAboutToBeTurnedAwayIsReckonedExactly) {
   EXPECT_TRUE(may_take_woken_here(p)) << "20 ms have passed, of which next to nothing was used";
 }
 
+TEST_F(Share, AWokenSliceLastsAsMuchLongerAsItsThreadHadNoCpu) {
+  m.tid.store(os::gettid());
+  const std::uint64_t used_before = cpu(), from = ticks();
+  settle_share(p, &m, from, true);
+  p.slice_start.store(from), p.woken_slice.store(true);
+  lose_the_cpu();
+  const std::uint64_t now = ticks(), lost = lost_in_woken_slice(p, now), used = cpu() - used_before + rounding;
+  EXPECT_LE(lost, now - from);
+  EXPECT_GE(lost + to_ticks(used), now - from);
+  p.slice_start.store(from + 1);
+  EXPECT_EQ(lost_in_woken_slice(p, now), 0u) << "the mark is another slice's";
+  p.slice_start.store(from), p.woken_slice.store(false);
+  EXPECT_EQ(lost_in_woken_slice(p, now), 0u);
+}
+
 TEST_F(Share, AnIdlePHasNoDebt) {
   p.woken_debt.store(1000);
   put_idle_p_locked(&p);
