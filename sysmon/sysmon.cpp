@@ -46,9 +46,17 @@ std::int64_t our_next_timer() noexcept {
   return when;
 }
 
-// A P that switches looks at its timers itself, as often. So those of a G that has only just begun are left to it for a
-// moment: fired here they would come to another queue, one by one, each with a wake-up of ours.
-constexpr std::int64_t just_begun = 10'000, moment = 100'000;
+// A P that switches looks at its timers itself, as often. So those of a G that has only just begun are left to it until
+// the G could be stopped for them: fired here they would come to another queue, one by one, each with a wake-up of
+// ours. New Gs take longer than one would think: the first touch of a stack is a page fault.
+bool leaves_them(const P& p, std::uint64_t now_tick, std::int64_t now, std::int64_t& until) noexcept {
+  const auto ran = static_cast<std::int64_t>(now_tick - p.run_start.load(relaxed));
+  const auto least = static_cast<std::int64_t>(sched.least_run);
+  if (p.status.load(relaxed) != p_status::running || ran >= least) return false;
+  if (p.clock.next_tick.load(relaxed) > now_tick) return false;  // it does not see it yet
+  until = now + ticks_to_ns(static_cast<std::uint64_t>(std::min(least - ran, least)));
+  return true;
+}
 
 // Fires what is due, and its P does not see to. Returns when to look again.
 std::int64_t fire_late_timers(std::int64_t now, std::uint64_t now_tick) noexcept {
@@ -56,14 +64,8 @@ std::int64_t fire_late_timers(std::int64_t now, std::uint64_t now_tick) noexcept
   for (unsigned i = 0; i < sched.procs.load(relaxed); ++i) {
     P& p = all_ps[i];
     timers_left_until[i] = 0;
-    if (p.clock.next_when.load(relaxed) <= now) {
-      const auto ran = static_cast<std::int64_t>(now_tick - p.run_start.load(relaxed));
-      if (p.status.load(relaxed) == p_status::running && ran < static_cast<std::int64_t>(ns_to_ticks(just_begun)) &&
-          p.clock.next_tick.load(relaxed) <= now_tick)  // it sees it, too
-        timers_left_until[i] = now + moment;
-      else
-        p.clock.run(now);
-    }
+    if (p.clock.next_when.load(relaxed) <= now && !leaves_them(p, now_tick, now, timers_left_until[i]))
+      p.clock.run(now);
     next = std::min(next, our_next_timer(i));
   }
   return next;
