@@ -39,7 +39,7 @@ bool has_nothing(const P& p) noexcept {
   // In this order: whoever takes the last timer out says before that it is at work, and is until its G is on a queue.
   return p.clock.next_when.load(seq_cst) == INT64_MAX &&  // [timers.next]
          p.clock.running.load(seq_cst) == 0 &&            // [timers.running] acquire: after next_when
-         !p.runnext.load(relaxed) && p.queue.size() == 0;
+         !p.has_work();
 }
 
 // No G runs, or is about to. Context: sched.lock held: no P can be taken from the idle ones.

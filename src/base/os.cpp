@@ -7,6 +7,7 @@
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -40,11 +41,7 @@ void futex_wake(const atomic<std::uint32_t>& word, int n) noexcept {
 }
 
 int gettid() noexcept { return static_cast<int>(syscall6(SYS_gettid)); }
-std::uint32_t cpu() noexcept {
-  std::uint32_t number = 0;
-  syscall6(SYS_getcpu, addr(&number));
-  return number;
-}
+std::uint32_t cpu() noexcept { return static_cast<std::uint32_t>(sched_getcpu()); }  // no system call
 atomic<int> process{0};
 atomic<bool> forked{false};
 bool in_child() noexcept {

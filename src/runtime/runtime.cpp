@@ -277,7 +277,7 @@ void sweep() noexcept {
   for_each_g([](G& g) { abandon(g); });
   for (unsigned i = 0; i < sched.procs_seen.load(relaxed); ++i) {
     P& p = all_ps[i];
-    while (p.queue.get()) {
+    while (p.queue.get() || p.spawned.pop()) {
     }
     p.runnext.store(nullptr);
     while (p.n_free_stacks != 0) put_stack(p.free_stacks[--p.n_free_stacks]);

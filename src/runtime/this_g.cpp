@@ -53,8 +53,9 @@ void start_g(task* job, const go_options& how) {
     if (g->own_identity && !sanitizer::on) {
       maker::want_identity(g);
     } else {
-      put_local(p, g, true);
+      put_new(p, g);
       wake_p();
+      if (++self->n_started >= many_new) let_new_run(self);
     }
     leave(self);
   } catch (...) {

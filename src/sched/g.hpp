@@ -101,6 +101,8 @@ struct G {
   std::uint64_t doomed_at = 0;     // its CPU time when it began to unwind, ticks; the G's
   std::uint64_t pause_at = 0;      // CPU time at which it is to pause; 0: never. The G's, or who resumes it
   std::uint64_t slice_left = 0;   // of a slice that was cut short for a woken G: the length of its next; 0: a whole one
+  std::uint32_t n_started = 0;    // Gs, since it has last let them run
+  bool lets_new_run = true;       // that is: as these become many
   std::uint64_t given = 0;        // ticks: for so long it has stood aside for woken Gs since its slice began
   std::uint64_t look_at = 0;      // the earlier of the two: limit or pause; 0: none
   atomic<std::uint32_t> on_p{0};  // where it runs, or has run last: a hint

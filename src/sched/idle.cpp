@@ -71,6 +71,17 @@ void put_local(P* p, G* g, bool next) noexcept {
   put_global(batch);
 }
 
+void put_new(P* p, G* g) noexcept {
+  if (sched.how.model == sched_model::gm) return put_global(g);
+  if (p->spawned.push(g)) return;
+  G* half[spawnq::capacity];
+  const std::uint32_t n = p->spawned.grab(half);
+  gqueue batch;
+  for (std::uint32_t i = 0; i < n; ++i) batch.push_back(half[i]);
+  put_global(batch);
+  p->spawned.push(g);
+}
+
 void acquire_p(M* m, P* p) noexcept {
   URGE_ASSERT(!m->p && p->m.load(relaxed) == nullptr, "acquire_p: already has one");
   m->p = p;

@@ -66,6 +66,7 @@ picked get_global(P* p, std::uint64_t max) noexcept {
 G* steal_from(P* p, P* victim, bool runnext_too) noexcept {
   G* batch[runq::capacity / 2];
   std::uint32_t n = victim->queue.grab(batch, runq::capacity / 2);
+  if (n == 0) n = victim->spawned.grab(batch, runq::capacity / 2);
   if (n == 0) {
     if (!runnext_too) return nullptr;
     G* g = victim->runnext.load(relaxed);
@@ -117,7 +118,7 @@ G* steal_work(M* m, bool& timers_ran) noexcept {
 bool any_work() noexcept {
   if (sched.n_queue.load(relaxed) != 0) return true;
   for (unsigned i = 0; i < sched.procs.load(relaxed); ++i)
-    if (all_ps[i].queue.size() != 0 || all_ps[i].runnext.load(relaxed)) return true;
+    if (all_ps[i].has_work()) return true;
   return false;
 }
 
@@ -197,7 +198,7 @@ picked find_runnable(M* m) noexcept {
 
 // Another G comes before the one in runnext. One that a timer has put there is no heir of this slice: it goes before
 // the others. An heir stays where it is, unless its slice has run out: that ends a chain of inheritances, too. Without
-// this, Gs that spawn each other through `runnext` would keep the rest waiting for ever (golang/go#52934). The heir
+// this, Gs that wake each other through `runnext` would keep the rest waiting for ever (golang/go#52934). The heir
 // goes behind the others, those of all Ps as after any slice: at the end of this P's queue it would come before the G
 // whose slice it was, and if no G of the chain gets to its end within a slice, they would pile up in the global queue.
 void put_aside(P* p, bool slice_is_over) noexcept {
@@ -211,13 +212,34 @@ void put_aside(P* p, bool slice_is_over) noexcept {
   woken ? put_woken(one) : put_global(one);
   wake_p();
 }
+
+// Likewise those that were started in the slice. The one that has started them is the oldest of them, if it has let
+// them go first: they have used up its slice, so in its next it does not.
+void put_new_aside(P* p) noexcept {
+  if (p->spawned.size() == 0) return;
+  gqueue all = p->take_new();
+  if (all.first && all.first->context) all.first->lets_new_run = false;
+  put_global(all);
+  wake_p();
+}
+// They do, for no longer than a slice: with woken ones in between it may be many slices until they are worked off.
+bool new_come_first(P* p) noexcept {
+  if (p->spawned.size() == 0) return false;
+  const std::uint64_t now = p->run_start.load(relaxed);
+  if (p->new_first_since == 0)
+    p->new_first_since = now;
+  else if (now - p->new_first_since > sched.quantum && p->queue.size() != 0)
+    return put_new_aside(p), false;
+  return true;
+}
 }  // namespace
 
 picked pick_next(M* m) noexcept {
   P* p = m->p;
   if (!p || all_shall_stop()) return {};
   if (gm()) return get_global(p, 1);
-  if (p->preempt_wanted()) put_aside(p, true);
+  const bool alone = sched.procs.load(relaxed) == 1;
+  if (p->preempt_wanted()) put_aside(p, true), put_new_aside(p);
   if (p->schedtick.load(relaxed) % global_interval == 0)
     if (const picked next = get_global(p, 1); next.g) return put_aside(p, false), next;
   if (sched.n_woken.load(relaxed) != 0) [[unlikely]] {
@@ -226,10 +248,13 @@ picked pick_next(M* m) noexcept {
   }
   if (p->runnext.load(relaxed)) {
     p->woken_by_timer = nullptr;
-    if (G* g = p->swap_runnext(nullptr, sched.procs.load(relaxed) == 1))  // else a thief has been quicker
-      return {g, g->slice_left == 0};                                     // or it has a slice of its own to go on with
+    if (G* g = p->swap_runnext(nullptr, alone))  // else a thief has been quicker
+      return {g, g->slice_left == 0};            // or it has a slice of its own to go on with
   }
-  if (G* g = p->queue.get(sched.procs.load(relaxed) == 1)) return {g, false};
+  if (new_come_first(p))
+    if (G* g = p->spawned.pop(alone)) return {g, !p->woken_slice.load(relaxed)};  // that is not theirs
+  p->new_first_since = 0;
+  if (G* g = p->queue.get(alone)) return {g, false};
   return get_global(p, 0);
 }
 

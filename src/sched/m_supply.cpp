@@ -65,9 +65,7 @@ void wake_with(M* m, P* p) noexcept {
 namespace {
 // Its Gs are anybody's: they do not wait for its next M.
 void leave_queue_locked(P* p) noexcept {
-  gqueue left;
-  if (G* g = p->swap_runnext(nullptr, false)) left.push_back(g);
-  while (G* g = p->queue.get()) left.push_back(g);
+  gqueue left = p->take_all();
   sched.queue.append(left);
   count_queue_locked();
 }

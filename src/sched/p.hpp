@@ -6,6 +6,7 @@
 #include "base/rng.hpp"
 #include "sched/gqueue.hpp"
 #include "sched/runq.hpp"
+#include "sched/spawnq.hpp"
 #include "sched/task_memory.hpp"
 #include "sched/timers.hpp"
 
@@ -36,6 +37,7 @@ struct alignas(64) P {
   task_cache tasks[task_sizes];
   p_counters count;
 
+  std::uint64_t new_first_since = 0;  // the owner's: tick since when new Gs have come before the queue; 0: they do not
   bool timers_turn = true;            // the owner's: see timers_are_next
   const G* woken_by_timer = nullptr;  // the owner's: a G that a timer has put into runnext, and that may be there still
 
@@ -64,6 +66,7 @@ struct alignas(64) P {
 
   atomic<G*> runnext{nullptr};  // owner sets, any M may take
   runq queue;
+  spawnq spawned;
   timers clock;
 
   // Context: the owner. Returns what was there. `alone`: there is no other P, so nobody steals, and a store will do.
@@ -72,6 +75,25 @@ struct alignas(64) P {
     G* old = runnext.load(relaxed);
     runnext.store(g, relaxed);
     return old;
+  }
+
+  bool has_work() const noexcept { return runnext.load(relaxed) || queue.size() != 0 || spawned.size() != 0; }
+  // The new ones, the oldest first. Context: the owner, or nobody else is at work.
+  gqueue take_new() noexcept {
+    gqueue all;
+    G* batch[spawnq::capacity];
+    while (const std::uint32_t n = spawned.grab(batch))
+      for (std::uint32_t i = 0; i < n; ++i) all.push_back(batch[i]);
+    return all;
+  }
+  // All that wait here. Context: as above.
+  gqueue take_all() noexcept {
+    gqueue all;
+    if (G* g = swap_runnext(nullptr, false)) all.push_back(g);
+    gqueue fresh = take_new();
+    all.append(fresh);
+    while (G* g = queue.get()) all.push_back(g);
+    return all;
   }
 
   // The slice numbers skip 0, which is "no request".

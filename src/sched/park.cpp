@@ -56,6 +56,11 @@ void publish_local(M* m, G* g, void*) noexcept {
   put_local(m->p, g, false);
   wake_p();
 }
+void publish_behind_new(M* m, G* g, void*) noexcept {
+  set_status(g->status, g_status::preempted, g_status::runnable);
+  if (!m->p->spawned.push_oldest(g)) put_local(m->p, g, false);
+  wake_p();
+}
 void keep_back(M* m, G* g, void*) noexcept {
   // What it holds stays behind: stack, identity and whatever they refer to are kept until the run ends.
   set_status(g->status, g_status::preempted, g_status::dead);
@@ -121,6 +126,7 @@ void preempt(G* g, std::uint64_t now) noexcept {
   account(g, now);
   set_status(g->status, g_status::running, g_status::preempted);
   g->runnable_since.store(now, relaxed);
+  g->lets_new_run = true;
   auto then = publish_global;
   P* const p = g->m->p;
   if (const std::uint64_t ran = now - p->slice_start.load(relaxed), length = p->slice_length.load(relaxed);
@@ -159,8 +165,7 @@ void ready(G* g) noexcept {
   }
   P* p = m->p;
   // An M that fires a timer on g0 will run the first G by itself, at once: no other need be woken for it.
-  const bool ours =
-      sched.how.model == sched_model::gmp && !current_g() && !p->runnext.load(relaxed) && p->queue.size() == 0;
+  const bool ours = sched.how.model == sched_model::gmp && !current_g() && !p->has_work();
   put_local(p, g, true);
   if (!ours) wake_p();
 }
@@ -172,6 +177,19 @@ void give_way(G* g, bool to_global) noexcept {
   set_status(g->status, g_status::running, g_status::preempted);
   g->runnable_since.store(now, relaxed);
   leave_for_next(g, now, {nullptr, to_global ? publish_global : publish_local, nullptr});
+}
+
+// Without preemption nobody else gets a P between two waits of its G. One that holds a lock, or an identity of its own,
+// would be in others' way.
+void let_new_run(G* g) noexcept {
+  g->n_started = 0;
+  if (!g->lets_new_run || g->m->p->spawned.size() < many_new || sched.how.preempt == preempt_mode::off ||
+      g->locks.load(relaxed) != 1 || g->pthread_locks.load(relaxed) != 0 || g->own || g->thread_locks != 0)
+    return;
+  const std::uint64_t now = ticks();
+  set_status(g->status, g_status::running, g_status::preempted);
+  g->runnable_since.store(now, relaxed);
+  leave_for_next(g, now, {nullptr, publish_behind_new, nullptr});
 }
 
 namespace {

@@ -155,7 +155,10 @@ void park(G*, wait_reason, void (*unlock)(M*, G*, void*) noexcept, void* arg) no
 void ready(G*) noexcept;
 // Goes behind the Gs of this P (`to_global`: of all Ps). Returns at once if nobody waits.
 void give_way(G*, bool to_global) noexcept;
-// The same because the slice has run out: counted, and always behind the Gs of all Ps.
+// It has started `many`: now these run, in what is left of its slice.
+void let_new_run(G*) noexcept;
+inline constexpr std::uint32_t many_new = 64;
+// Gives way because the slice has run out: counted, and always behind the Gs of all Ps.
 void preempt_by_flag(G*) noexcept;
 // The yield word is set: clears it and gives way, if that is due and no more than this one section is held.
 void answer_yield_wanted(G*) noexcept;
@@ -206,7 +209,7 @@ void set_limit(P*, const G*, std::uint64_t now) noexcept;
 void take_over(M*, picked, std::uint64_t now) noexcept;
 // Would anybody run on this P if its G stopped?
 inline bool work_waits_for(const P& p) noexcept {
-  if (sched.n_queue.load(relaxed) != 0 || p.runnext.load(relaxed) || p.queue.size() != 0) return true;
+  if (sched.n_queue.load(relaxed) != 0 || p.has_work()) return true;
   const std::uint64_t timer = p.clock.next_tick.load(relaxed);
   return timer != UINT64_MAX && timer <= ticks();
 }
@@ -215,6 +218,7 @@ void start_slice_timer(M&, std::uint64_t now) noexcept;
 
 // --- idle.cpp ---
 void put_local(P*, G*, bool next) noexcept;
+void put_new(P*, G*) noexcept;  // one that has not run yet
 void put_global(G*) noexcept;
 void put_global(gqueue&) noexcept;
 // Those that were woken by somebody who has no P: before the others, if options.wakeup_preempt says so. Sees that an M

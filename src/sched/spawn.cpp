@@ -130,7 +130,7 @@ G* new_g(detail::task* job, const go_options& how, P* p) noexcept {
   g->alt_low = nullptr;
   g->own_identity = how.own_identity;
   g->pthread_locks.store(0, relaxed);
-  g->slice_left = 0;
+  g->slice_left = 0, g->n_started = 0, g->lets_new_run = true;
   g->from_locks.store(false, relaxed);
   g->orphan.store(false, relaxed);
   g->stack_size = how.stack_size ? how.stack_size : sched.how.stack_size;

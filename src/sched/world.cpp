@@ -30,9 +30,7 @@ void stop_those_in_calls_locked() noexcept {
 void end_p(P& p) noexcept {
   p.clock.move_to(all_ps[0].clock);
   while (p.n_free_stacks != 0) put_stack(p.free_stacks[--p.n_free_stacks]);
-  gqueue left;
-  if (G* g = p.swap_runnext(nullptr, false)) left.push_back(g);
-  while (G* g = p.queue.get()) left.push_back(g);
+  gqueue left = p.take_all();
   std::lock_guard hold(sched.lock);
   // In front of the others, as in Go: they have waited here.
   left.append(sched.queue);
@@ -146,7 +144,7 @@ void start_world(G* g) noexcept {
       P& p = all_ps[i];
       if (&p == g->m->p) {
         p.status.store(p_status::running, relaxed);
-      } else if (p.runnext.load(relaxed) || p.queue.size() != 0) {
+      } else if (p.has_work()) {
         p.status.store(p_status::idle, relaxed);
         p.link = std::exchange(with_work, &p);
       } else {

@@ -2,7 +2,10 @@
 // Starting Gs: arguments, options, many of them, and that starting some for ever starves nobody.
 #include <urge/chan.hpp>
 #include <urge/go.hpp>
+#include <urge/preempt.hpp>
 #include <urge/runtime.hpp>
+#include <urge/sync.hpp>
+#include <urge/time.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -251,6 +254,102 @@ TEST_P(Go, AChainThatStartsItselfForEverStarvesNobody) {
         }
       },
       how());
+}
+
+// The same with a G in between that a timer wakes all the time, so that no slice of the chain comes to its end.
+TEST_P(Go, NorDoesOneThatATickerInterrupts) {
+  if (!preempts()) GTEST_SKIP() << "without preemption nothing ends the chain's slice";
+  run(
+      [] {
+        static void (*next)() = [] { go(next); };
+        for (unsigned i = 0; i < 2 * GetParam().procs; ++i) go(next);
+        go([] {
+          for (;;) this_g::sleep_for(std::chrono::microseconds(500));
+        });
+        for (int i = 0; i < 5; ++i) {
+          auto h = spawn([] { return 1; });
+          this_g::yield();
+          EXPECT_EQ(h.join(), 1);
+        }
+      },
+      how());
+}
+
+namespace {
+// So many Gs at a time have been started and have not ended.
+class live_count {
+ public:
+  void add() {
+    const int n = ++now_;
+    for (int most = most_; n > most && !most_.compare_exchange_weak(most, n);) {
+    }
+  }
+  void sub() { --now_; }
+  int most() const { return most_; }
+
+ private:
+  std::atomic<int> now_{0}, most_{0};
+};
+}  // namespace
+
+// Breadth first all 10,000 leaves would be there at a time.
+TEST(NewGs, ATreeIsWorkedOffDepthFirst) {
+  options o;
+  o.procs = 1, o.preempt = preempt_mode::off;
+  live_count live;
+  struct tree {
+    static void grow(live_count& live, int depth) {
+      if (depth != 0) {
+        wait_group children;
+        for (int i = 0; i < 10; ++i) {
+          live.add(), children.add();
+          go([&live, &children, depth] { grow(live, depth - 1), children.done(); });
+        }
+        children.wait();
+      }
+      live.sub();
+    }
+  };
+  run([&] { live.add(), tree::grow(live, 4); }, o);
+  EXPECT_LE(live.most(), 1 + 4 * 10);
+}
+
+// Without that 10,000 would be started before the first runs.
+TEST(NewGs, WhoStartsManyLetsThemRunFirst) {
+  options o;
+  o.procs = 1, o.quantum = std::chrono::seconds(10);
+  live_count live;
+  run(
+      [&] {
+        wait_group all;
+        for (int i = 0; i < 10'000; ++i) {
+          live.add(), all.add();
+          go([&] { live.sub(), all.done(); });
+        }
+        all.wait();
+      },
+      o);
+  EXPECT_LE(live.most(), 64);
+}
+
+// Each takes two slices. One after the other they would hold up whoever starts them for 10 s.
+TEST(NewGs, LongOnesHoldNobodyUp) {
+  options o;
+  o.procs = 1, o.quantum = std::chrono::milliseconds(10);
+  std::atomic<int> ended{0};
+  run(
+      [&] {
+        for (int i = 0; i < 500; ++i) {
+          go([&] {
+            const auto until = this_g::cpu_time() + std::chrono::milliseconds(20);
+            while (this_g::cpu_time() < until) {
+            }
+            ++ended;
+          });
+        }
+        EXPECT_LT(ended, 250) << "half of them have come to their end before the last was started";
+      },
+      o);
 }
 
 TEST_P(Go, GsRunOnAllPsAtOnce) {
