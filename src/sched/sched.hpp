@@ -216,6 +216,11 @@ inline bool work_waits_for(const P& p) noexcept {
 // The M's timer for the end of the slice that has begun, or goes on, if it is wanted and does not run.
 void start_slice_timer(M&, std::uint64_t now) noexcept;
 
+// --- steal.cpp ---
+// One G of another P, and more into our queue. Null: none has any; or timers of another were due (`timers_ran`), and
+// there may be something in our own queue now. Context: the M, with a P that has nothing.
+G* steal_work(M*, bool& timers_ran) noexcept;
+
 // --- idle.cpp ---
 void put_local(P*, G*, bool next) noexcept;
 void put_new(P*, G*) noexcept;  // one that has not run yet
