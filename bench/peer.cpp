@@ -24,6 +24,7 @@ constexpr workload workloads[] = {
     {"chan_buf", peer::chan_buf},
     {"chan_mpmc", peer::chan_mpmc},
     {"mutex", peer::mutex},
+    {"select", peer::select},
     {"memory", peer::memory},
     {"timers", peer::timers},
     {"bimodal", peer::bimodal},

@@ -81,6 +81,7 @@ void pingpong(const setup&);
 void chan_buf(const setup&);
 void chan_mpmc(const setup&);
 void mutex(const setup&);
+void select(const setup&);
 void memory(const setup&);
 void timers(const setup&);
 void bimodal(const setup&);

@@ -103,6 +103,22 @@ void items(std::string_view name, const setup& s, int k) {
 void chan_buf(const setup& s) { items("chan_buf", s, 1); }
 void chan_mpmc(const setup& s) { items("chan_mpmc", s, 4); }
 
+// Of four channels with an item each one is chosen, and gets its item back: ns per choice.
+void select(const setup& s) {
+  urge::chan<int> c[4] = {urge::chan<int>(1), urge::chan<int>(1), urge::chan<int>(1), urge::chan<int>(1)};
+  for (auto& one : c) one.send(1);
+  std::int64_t taken = 0;
+  const auto from = [&](int i) {
+    return urge::on_recv(c[i], [&, i](std::optional<int> v) {
+      taken += *v;
+      c[i].send(1);
+    });
+  };
+  const std::int64_t start = now_ns();
+  for (std::int64_t i = 0; i < s.n; ++i) urge::select(from(0), from(1), from(2), from(3));
+  emit("select", s, ns_since(start) / static_cast<double>(s.n), extra().add("ok", taken == s.n));
+}
+
 // 8 Gs lock and unlock, n times in all: ns per pair.
 void mutex(const setup& s) {
   urge::mutex m;

@@ -30,16 +30,48 @@ struct lock_order {
   }
 };
 
+// `now`: of timers; 0 where there are none.
+step try_locked(select_case& c, std::int64_t now) noexcept {
+  if (c.what == select_case::kind::timer) return {to_ns(c.when) <= now ? chan_result::done : chan_result::would_block};
+  if (c.what == select_case::kind::send) return try_send_locked(*c.channel, c.payload);
+  const step s = try_receive_locked(*c.channel, c.payload);
+  c.got = s.result == chan_result::done;
+  return s;
+}
+
+// Context: no lock held any more.
+std::size_t finish(G* g, const select_case& c, const step& s, std::size_t index) {
+  if (s.wake) wake(s.wake);
+  leave(g);
+  if (s.result == chan_result::closed && c.what == select_case::kind::send) throw closed();
+  return index;
+}
+
 }  // namespace
 
+// Uniform: each order of the cases is as likely, and the first that is ready is taken. For the first in the order its
+// own lock will do.
 std::size_t select(select_case* cases, std::size_t n, bool may_wait) {
   G* g = enter("urge::select");
-  // Uniform: each permutation as likely (Fisher and Yates), and the first that is ready is taken.
+  const auto random = [g](std::size_t below) { return g->m->p->random.below(static_cast<std::uint32_t>(below)); };
   std::uint8_t order[max_select_cases];
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::size_t k = g->m->p->random.below(static_cast<std::uint32_t>(i + 1));
-    order[i] = order[k];
-    order[k] = static_cast<std::uint8_t>(i);
+  if (n != 0) {
+    order[0] = static_cast<std::uint8_t>(random(n));
+    if (select_case& c = cases[order[0]]; c.channel) {
+      raw_lock& lock = lock_of(c.channel->receivers);
+      lock.lock();
+      const step s = try_locked(c, 0);
+      lock.unlock();
+      if (s.result != chan_result::would_block) return finish(g, c, s, order[0]);
+    }
+    // The others behind it (Fisher and Yates).
+    std::size_t n_order = 1;
+    for (std::size_t i = 0; i < n; ++i) {
+      if (i == order[0]) continue;
+      const std::size_t k = 1 + random(n_order);
+      order[n_order++] = order[k];
+      order[k] = static_cast<std::uint8_t>(i);
+    }
   }
   std::int64_t deadline = os::no_deadline, now = 0;
   std::size_t timer = select_none;
@@ -52,21 +84,10 @@ std::size_t select(select_case* cases, std::size_t n, bool may_wait) {
   locks.lock();
   for (std::size_t k = 0; k < n; ++k) {
     select_case& c = cases[order[k]];
-    step s{chan_result::would_block};
-    if (c.what == select_case::kind::timer) {
-      if (to_ns(c.when) <= now) s.result = chan_result::done;
-    } else if (c.what == select_case::kind::send) {
-      s = try_send_locked(*c.channel, c.payload);
-    } else {
-      s = try_receive_locked(*c.channel, c.payload);
-      c.got = s.result == chan_result::done;
-    }
+    const step s = try_locked(c, now);
     if (s.result == chan_result::would_block) continue;
     locks.unlock();
-    if (s.wake) wake(s.wake);
-    leave(g);
-    if (s.result == chan_result::closed && c.what == select_case::kind::send) throw closed();
-    return order[k];
+    return finish(g, c, s, order[k]);
   }
   if (!may_wait) {
     locks.unlock();
