@@ -51,7 +51,7 @@ bool all_asleep_locked() noexcept {
     if (m->in_syscall.load(relaxed) != 0) return false;
   for (unsigned i = 0; i < sched.procs_seen.load(relaxed); ++i)
     if (!has_nothing(all_ps[i])) return false;
-  if (sched.queue.n + sched.woken.n != 0) return false;  // behind the timers, whose Gs come there
+  if (sched.n_queue.load(relaxed) != 0) return false;  // behind the timers, whose Gs come there
   bool some = false, all = true;
   for_each_g([&](const G& g) {
     const g_status s = g.status.load(acquire);  // [g.status]

@@ -71,6 +71,29 @@ std::int64_t fire_late_timers(std::int64_t now, std::uint64_t now_tick) noexcept
   return next;
 }
 
+std::int64_t short_one_seen;  // when one last waited that has not used up a slice
+
+bool short_one_waits() noexcept {
+  for (unsigned i = 0; i < sched.procs.load(relaxed); ++i)
+    if (all_ps[i].status.load(relaxed) == p_status::running && short_one_waits_for(all_ps[i])) return true;
+  return false;
+}
+
+// With options.min_quantum: when to look whether one waits for a slice that is to end for it. As long as they come and
+// go, often; when none has come for a quantum, when whoever makes one runnable calls.
+std::int64_t look_for_short_ones(std::int64_t now) noexcept {
+  if (sched.min_slice == 0) return INT64_MAX;
+  const bool far = now - short_one_seen > ticks_to_ns(sched.quantum);
+  if (far) sched.sysmon_far.store(true, seq_cst);  // [sysmon.far] we: the flag; look at work / they: work; look at it
+  if (short_one_waits()) {
+    short_one_seen = now;
+    sched.sysmon_far.store(false, relaxed);
+  } else if (far) {
+    return INT64_MAX;
+  }
+  return now + ticks_to_ns(sched.min_slice);
+}
+
 outlook watch_all(std::int64_t now) noexcept {
   sched.sysmon_looks.store(true, relaxed);
   const std::lock_guard hold(sched.watching);
@@ -100,6 +123,7 @@ outlook watch_all(std::int64_t now) noexcept {
     const std::int64_t quantum =
         ticks_to_ns(top > 4 ? std::max<std::uint64_t>(sched.quantum * 4 / top, ns_to_ticks(20'000)) : sched.quantum);
     next = std::min(next, now + quantum);
+    next = std::min(next, look_for_short_ones(now));
     // A P that is on its way to an M that has not woken yet may begin a woken G's slice.
     if (without_m > sched.n_idle_p.load(relaxed)) next = std::min(next, now + woken_slice_ns);
   }
@@ -156,6 +180,7 @@ void* loop(void*) noexcept {
 
 int start() noexcept {
   over.store(false);
+  short_one_seen = 0;
   forget_watched();
   forget_deadlock();
   sigset_t all, old;

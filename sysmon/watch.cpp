@@ -37,6 +37,8 @@ view look_at(P& p, std::int64_t now, std::uint64_t now_tick) noexcept {
   if (sched.how.slice_end == slice_source::timer)
     if (M* on = p.m.load(acquire); on && on->slice_timer_runs.load(relaxed))  // [p.m]
       v.slice_length += ticks_to_ns(sched.quantum);
+  if (sched.min_slice != 0 && short_one_waits_for(p))
+    v.slice_length = std::min(v.slice_length, ticks_to_ns(sched.min_slice));
   v.others_free = sched.n_idle_p.load(relaxed) + sched.n_spinning.load(relaxed) != 0;
   return v;
 }

@@ -54,6 +54,11 @@ struct options {
   unsigned wakeup_share = 50;  // percent of a P's time, while others wait, that Gs may have which go before
                                // them so; 0 to 100. URGE_WAKEUP_SHARE
   slice_source slice_end = slice_source::sysmon;  // for preempt_mode async and kernel_thread. URGE_SLICE_END
+  // Short jobs first, without being told which they are: a G that has used up a slice goes behind those that have not,
+  // and a slice ends after so long already while one of these waits. Who goes behind gets a slice of each P once in a
+  // quantum all the same. 20 us to `quantum`; 0: not. Slices are ended by sysmon then, whatever `slice_end` says.
+  // URGE_MIN_QUANTUM
+  std::chrono::nanoseconds min_quantum{0};
   // SIGSEGV, SIGBUS, SIGFPE, SIGILL and abort() in the code of a G end that G after a report, as if killed where it
   // stands (see stats.kept_back), and not the process. What it has overwritten before is nobody's business but the
   // program's. Not where the program has a handler of its own for the signal when `run` begins.
@@ -61,7 +66,7 @@ struct options {
 
   // The defaults, changed by URGE_PROCS, URGE_QUANTUM (10ms, 500us), URGE_PREEMPT (off, cooperative, async,
   // kernel_thread), URGE_MODEL (gmp, gm), URGE_STACK (bytes, or with K, M, G), URGE_SIGNAL (a name or a number),
-  // URGE_WAKEUP_SHARE (percent) and URGE_SLICE_END (sysmon, timer).
+  // URGE_WAKEUP_SHARE (percent), URGE_SLICE_END (sysmon, timer) and URGE_MIN_QUANTUM (200us; 0).
   // Threads: any. Throws: std::invalid_argument naming the variable, its value and what is allowed.
   static options from_env();
 };

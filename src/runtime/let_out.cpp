@@ -41,8 +41,7 @@ M* caller_m = nullptr;
 // that have ended meanwhile: their links are the free list's then.
 void forget_queue() noexcept {
   std::lock_guard hold(sched.lock);
-  sched.queue = {}, sched.woken = {};
-  count_queue_locked();
+  forget_queues_locked();
 }
 
 // Runs it on the calling M until it stops again. All others are gone, and one that is still being made takes no P.

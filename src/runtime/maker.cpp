@@ -254,7 +254,7 @@ bool work_lacks_an_m(bool time_is_up) noexcept {
   bool idle_m;
   {
     std::lock_guard hold(sched.lock);
-    if (sched.stopping.load(relaxed) || sched.queue.n == 0 || !sched.idle_ps) {
+    if (sched.stopping.load(relaxed) || sched.n_queue.load(relaxed) == 0 || !sched.idle_ps) {
       no_m = {};
       return false;
     }

@@ -34,6 +34,7 @@ void range(std::string_view name, std::uint64_t value, std::uint64_t low, std::u
 
 constexpr std::string_view procs_allowed = "a number from 0 to 1024";
 constexpr std::string_view quantum_allowed = "a time from 20us to 10s";
+constexpr std::string_view min_quantum_allowed = "0, or a time from 20us to the quantum";
 constexpr std::string_view stack_allowed = "bytes from 16 KiB to 1 GiB (K, M, G may follow)";
 constexpr std::string_view preempt_allowed = "off, cooperative, async or kernel_thread";
 constexpr std::string_view model_allowed = "gmp or gm";
@@ -142,6 +143,12 @@ options options::from_env() {
     const auto d = parse_duration(t);
     return d && *d >= 20us && *d <= 10s ? d : std::nullopt;
   });
+  from_variable("URGE_MIN_QUANTUM", min_quantum_allowed, o.min_quantum,
+                [](std::string_view t) -> std::optional<nanoseconds> {
+                  if (t == "0") return nanoseconds(0);
+                  const auto d = parse_duration(t);
+                  return d && (d->count() == 0 || *d >= 20us) ? d : std::nullopt;
+                });
   from_variable("URGE_PREEMPT", preempt_allowed, o.preempt, parse_preempt);
   from_variable("URGE_MODEL", model_allowed, o.model, parse_model);
   from_variable("URGE_STACK", stack_allowed, o.stack_size, [](std::string_view t) -> std::optional<std::uint64_t> {
@@ -163,6 +170,8 @@ void detail::validate(const options& o) {
   range("options.procs", o.procs, 0, 1024, procs_allowed);
   if (o.quantum < 20us || o.quantum > 10s)
     refuse("options.quantum", std::to_string(o.quantum.count()) + "ns", quantum_allowed);
+  if (o.min_quantum.count() != 0 && (o.min_quantum < 20us || o.min_quantum > o.quantum))
+    refuse("options.min_quantum", std::to_string(o.min_quantum.count()) + "ns", min_quantum_allowed);
   if (o.preempt > preempt_mode::kernel_thread)
     refuse("options.preempt", std::to_string(static_cast<int>(o.preempt)), preempt_allowed);
   if (o.slice_end > slice_source::timer)

@@ -83,18 +83,18 @@ void prepare(const options& how) {
   sched.caller_tid.store(os::gettid()), sched.maker_tid.store(0), sched.sysmon_tid.store(0);
   sched.quantum = ns_to_ticks(how.quantum.count());
   sched.can_detach = !sanitizer::on && os::allow_membarrier();  // a sanitizer does not see that fence
+  sched.min_slice = how.model == sched_model::gmp ? ns_to_ticks(how.min_quantum.count()) : 0;
   sched.least_run = std::min(sched.quantum, ns_to_ticks(least_run_ns));
   sched.woken_slice = std::min(sched.quantum, ns_to_ticks(woken_slice_ns));
   sched.spare_ms.store(sched.threads_stay() ? std::min(sched.procs.load(relaxed) + 2, how.max_threads - 1) : 0);
   ++sched.run_id;
-  sched.queue = {}, sched.woken = {};
+  forget_queues_locked();
   sched.idle_ps = nullptr, sched.idle_ms = nullptr, sched.wants_m = nullptr, sched.n_wanted = 0;
   sched.wants_identity = {};
   sched.n_used = 0, sched.n_spare = 0, sched.n_promised = 0, sched.handoffs = 0, sched.n_heavy = 0;
   sched.n_created = 0, sched.n_begun = 0, sched.n_ended = 0, sched.n_standing_by = 0;
   sched.n_refused = 0, sched.no_first_m = 0;
-  sched.n_queue.store(0), sched.n_woken.store(0), sched.n_idle_p.store(0), sched.n_idle_m.store(0),
-      sched.max_weight.store(1);
+  sched.n_idle_p.store(0), sched.n_idle_m.store(0), sched.max_weight.store(1);
   sched.n_spinning.store(0), sched.need_spinning.store(0), sched.n_detached.store(0), sched.n_interrupted.store(0);
   sched.next_id.store(main_id);
   sched.stopping.store(false), sched.main_left.store(false);
@@ -266,7 +266,7 @@ void sweep() noexcept {
   keep_outsiders_out();
   {
     std::lock_guard hold(sched.lock);
-    sched.queue = {}, sched.woken = {};  // those in it are about to have another use for their links
+    forget_queues_locked();  // the links of those in them are about to have another use
   }
   // Those that wait are woken by nobody, and join nobody, from here on: first all of them leave their lists.
   for_each_g([](G& g) {

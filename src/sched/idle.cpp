@@ -22,14 +22,20 @@
 namespace urge {
 
 void put_global(G* g) noexcept {
-  std::lock_guard hold(sched.lock);
-  sched.queue.push_back(g);
-  count_queue_locked();
+  gqueue one;
+  one.push_back(g);
+  put_global(one);
 }
 
 void put_global(gqueue& batch) noexcept {
   std::lock_guard hold(sched.lock);
   sched.queue.append(batch);
+  count_queue_locked();
+}
+
+void put_preempted(G* g) noexcept {
+  std::lock_guard hold(sched.lock);
+  (sched.min_slice != 0 ? sched.preempted : sched.queue).push_back(g);
   count_queue_locked();
 }
 
@@ -119,7 +125,12 @@ P* take_idle_p_locked() noexcept {
   return p;
 }
 
-void wake_p() noexcept {
+void wake_p(bool for_short_one) noexcept {
+  if (sched.min_slice != 0 && for_short_one) [[unlikely]] {
+    // sysmon may look for one only when called: we: work; fence; look at the flag / it: flag; look at work
+    std::atomic_thread_fence(seq_cst);
+    if (sched.sysmon_far.load(relaxed) && sched.sysmon_far.exchange(false, relaxed)) call_sysmon();
+  }
   if (sched.procs.load(relaxed) == 1 && current_m() && current_m()->p) return;  // the only P is ours
   std::atomic_thread_fence(seq_cst);  // we: work; fence; look at spinning / they: not spinning; fence; look at work
   if (sched.n_spinning.load(relaxed) != 0) return;

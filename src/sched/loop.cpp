@@ -22,12 +22,22 @@ G* get_woken_locked(P* p) noexcept {
   return g;
 }
 
+// One only: in p's queue it would pass for one that has not used up a slice.
+G* get_preempted_locked(P* p) noexcept {
+  G* g = sched.preempted.pop_front();
+  if (!g) return nullptr;
+  count_queue_locked();
+  add_own(p->count.global_gets, std::uint64_t{1});
+  return g;
+}
+
 // Takes a batch of global Gs: the first is returned, the others go to p's queue. `max` 0: a fair share.
 // One that was woken, and comes because nobody else does, is reckoned as if it had come before others.
 // Context: sched.lock held.
 picked get_global_locked(P* p, std::uint64_t max) noexcept {
   std::uint64_t n = sched.queue.n;
   if (sched.world_stops.load(relaxed)) return {};
+  if (n == 0 && sched.preempted.n != 0) return {get_preempted_locked(p)};
   if (n == 0) return {get_woken_locked(p), false, true};
   std::uint64_t share = n / sched.procs.load(relaxed) + 1;
   if (share > runq::capacity / 2) share = runq::capacity / 2;
@@ -51,6 +61,11 @@ picked get_global_locked(P* p, std::uint64_t max) noexcept {
 G* get_woken(P* p) noexcept {
   std::lock_guard hold(sched.lock);
   return sched.world_stops.load(relaxed) ? nullptr : get_woken_locked(p);
+}
+
+G* get_preempted(P* p) noexcept {
+  std::lock_guard hold(sched.lock);
+  return sched.world_stops.load(relaxed) ? nullptr : get_preempted_locked(p);
 }
 
 picked get_global(P* p, std::uint64_t max) noexcept {
@@ -158,11 +173,11 @@ void put_aside(P* p, bool slice_is_over) noexcept {
 }
 
 // Likewise those that were started in the slice. The one that has started them is the oldest of them, if it has let
-// them go first: they have used up its slice, so in its next it does not.
+// them go first. If they are long ones, and have used up its slice, it does not in its next.
 void put_new_aside(P* p) noexcept {
   if (p->spawned.size() == 0) return;
   gqueue all = p->take_new();
-  if (all.first && all.first->context) all.first->lets_new_run = false;
+  if (all.first && all.first->context && p->ran_at_once > sched.least_run) all.first->lets_new_run = false;
   put_global(all);
   wake_p();
 }
@@ -175,6 +190,13 @@ bool new_come_first(P* p) noexcept {
   else if (now - p->new_first_since > sched.quantum && p->queue.size() != 0)
     return put_new_aside(p), false;
   return true;
+}
+// So that those who have used up a slice do not wait for ever while others come: once in a quantum.
+bool preempted_are_next(P* p) noexcept {
+  const std::uint64_t now = p->run_start.load(relaxed);
+  if (p->others_since == 0) return p->others_since = now, false;
+  if (now - p->others_since <= sched.quantum) return false;
+  return p->others_since = 0, true;
 }
 }  // namespace
 
@@ -190,13 +212,20 @@ picked pick_next(M* m) noexcept {
     if (may_take_woken_here(*p))
       if (G* g = get_woken(p)) return put_aside(p, false), picked{g, false, true};
   }
+  if (sched.n_preempted.load(relaxed) != 0) [[unlikely]] {
+    if (preempted_are_next(p))
+      if (G* g = get_preempted(p)) return put_aside(p, false), picked{g};
+  } else {
+    p->others_since = 0;
+  }
   if (p->runnext.load(relaxed)) {
     p->woken_by_timer = nullptr;
     if (G* g = p->swap_runnext(nullptr, alone))  // else a thief has been quicker
       return {g, g->slice_left == 0};            // or it has a slice of its own to go on with
   }
   if (new_come_first(p))
-    if (G* g = p->spawned.pop(alone)) return {g, !p->woken_slice.load(relaxed)};  // that is not theirs
+    if (G* g = p->spawned.pop(alone))
+      return {g, !p->woken_slice.load(relaxed) && sched.min_slice == 0};  // else it is not theirs
   p->new_first_since = 0;
   if (G* g = p->queue.get(alone)) return {g, false};
   return get_global(p, 0);

@@ -139,7 +139,7 @@ void hand_off(P* p, at_limit then) noexcept {
   }
   {
     std::lock_guard hold(sched.lock);
-    if (sched.queue.n + sched.woken.n == 0 || sched.stopping.load(relaxed)) {
+    if (sched.n_queue.load(relaxed) == 0 || sched.stopping.load(relaxed)) {
       make_good_locked(then);
       put_idle_p_locked(p);
       p = nullptr;

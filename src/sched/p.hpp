@@ -28,7 +28,8 @@ struct alignas(64) P {
   atomic<M*> m{nullptr};
   P* link = nullptr;            // in a list of sched's
   bool start_spinning = false;  // for the M that is being made for it
-  rng random{1};
+  // --- the owner's alone: others look at what stands above, at each theft ---
+  alignas(64) rng random{1};
   G* free_gs = nullptr;
   unsigned n_free_gs = 0;
   std::uint64_t next_id = 0, ids_left = 0;  // numbers for new Gs, drawn from sched's in batches
@@ -38,7 +39,9 @@ struct alignas(64) P {
   p_counters count;
 
   std::uint64_t new_first_since = 0;  // the owner's: tick since when new Gs have come before the queue; 0: they do not
-  bool timers_turn = true;            // the owner's: see timers_are_next
+  std::uint64_t others_since = 0;  // likewise: while some that have used up a slice wait, since when others came first
+  std::uint64_t ran_at_once = 0;   // likewise: ticks that the G had run which was last stopped as its slice was over
+  bool timers_turn = true;         // the owner's: see timers_are_next
   const G* woken_by_timer = nullptr;  // the owner's: a G that a timer has put into runnext, and that may be there still
 
   // --- the slice: written by the owner at each switch, read by sysmon ---

@@ -45,6 +45,11 @@ void publish_global(M*, G* g, void*) noexcept {
   put_global(g);
   wake_p();
 }
+void publish_preempted(M*, G* g, void*) noexcept {
+  set_status(g->status, g_status::preempted, g_status::runnable);
+  put_preempted(g);
+  wake_p(false);
+}
 // It was asked to give way for a woken one, and goes on with the rest of its slice when that has run.
 void publish_next(M* m, G* g, void*) noexcept {
   set_status(g->status, g_status::preempted, g_status::runnable);
@@ -123,11 +128,15 @@ bool ends_here(G* g) noexcept {
 
 // A slice that has run out: always to the end of the global queue, so that Ps with many Gs share with those with few.
 void preempt(G* g, std::uint64_t now) noexcept {
+  // In a slice that it has inherited it may have run for a moment only.
+  const std::uint64_t ran_at_once = now - g->run_start.load(relaxed);
+  g->m->p->ran_at_once = ran_at_once;
+  const bool used_up = ran_at_once >= sched.min_slice;
   account(g, now);
   set_status(g->status, g_status::running, g_status::preempted);
   g->runnable_since.store(now, relaxed);
   g->lets_new_run = true;
-  auto then = publish_global;
+  auto then = used_up ? publish_preempted : publish_global;
   P* const p = g->m->p;
   if (const std::uint64_t ran = now - p->slice_start.load(relaxed), length = p->slice_length.load(relaxed);
       ran < length && p->stop_slice.load(relaxed) == p->schedtick.load(relaxed) && !p->woken_slice.load(relaxed)) {

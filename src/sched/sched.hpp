@@ -22,6 +22,7 @@ struct scheduler {
   options how;
   std::uint64_t quantum = 0;      // ticks
   std::uint64_t least_run = 0;    // ticks: least_run_ns, or the quantum if that is less
+  std::uint64_t min_slice = 0;    // ticks: options.min_quantum; 0: whoever has used up a slice waits like others
   std::uint64_t woken_slice = 0;  // ticks: woken_slice_ns, likewise
   std::uint32_t run_id = 0;
   bool can_detach = false;  // the kernel has membarrier: P's are taken from threads that sleep unannounced
@@ -38,6 +39,7 @@ struct scheduler {
   gqueue queue;  // global run queue
   // The part of it that goes first: Gs that a timer, I/O or another thread has woken as no P was idle
   // (docs/protocols/wakeup.md).
+  gqueue preempted;  // with min_slice: those that have used up a slice
   gqueue woken;
   P* idle_ps = nullptr;
   M* idle_ms = nullptr;
@@ -70,9 +72,10 @@ struct scheduler {
   // The number of Ps, and the largest that it has been in this run: counters of Ps that are gone count on. Changed
   // while the world stands still: to whoever has a P, `procs` is a constant.
   atomic<unsigned> procs{0}, procs_seen{0};
-  atomic<bool> world_stops{false};   // all Ps but one are to stop, or have
-  atomic<std::uint64_t> n_queue{0};  // = queue.n + woken.n
-  atomic<std::uint64_t> n_woken{0};  // = woken.n
+  atomic<bool> world_stops{false};       // all Ps but one are to stop, or have
+  atomic<std::uint64_t> n_queue{0};      // = queue.n + woken.n + preempted.n
+  atomic<std::uint64_t> n_woken{0};      // = woken.n
+  atomic<std::uint64_t> n_preempted{0};  // = preempted.n
   atomic<std::uint32_t> n_idle_p{0};
   atomic<std::uint32_t> n_idle_m{0};
   atomic<std::uint32_t> max_weight{1};  // of the live Gs, while n_heavy > 0; else at most 4
@@ -107,6 +110,7 @@ struct scheduler {
   atomic<std::uint32_t> sysmon_word{0};  // counts calls; sysmon sleeps on it
   atomic<std::int64_t> sysmon_until{0};  // when sysmon will look by itself
   atomic<bool> sysmon_looks{false};      // sysmon will look at `woken` before it sleeps: no call is needed
+  atomic<bool> sysmon_far{false};        // it looks for slices that are to end early only when called
   atomic<bool> sysmon_off{false};        // all Ps are idle: it looks at none until called
   atomic<bool> sysmon_polls{false};      // it sleeps in ppoll, not on the word: sysmon/io_watch.cpp
   os::wake_fd sysmon_break;              // then this ends its sleep
@@ -213,6 +217,10 @@ inline bool work_waits_for(const P& p) noexcept {
   const std::uint64_t timer = p.clock.next_tick.load(relaxed);
   return timer != UINT64_MAX && timer <= ticks();
 }
+// Is there one among them that has not used up a slice?
+inline bool short_one_waits_for(const P& p) noexcept {
+  return p.has_work() || sched.n_queue.load(relaxed) > sched.n_preempted.load(relaxed);
+}
 // The M's timer for the end of the slice that has begun, or goes on, if it is wanted and does not run.
 void start_slice_timer(M&, std::uint64_t now) noexcept;
 
@@ -226,14 +234,21 @@ void put_local(P*, G*, bool next) noexcept;
 void put_new(P*, G*) noexcept;  // one that has not run yet
 void put_global(G*) noexcept;
 void put_global(gqueue&) noexcept;
+void put_preempted(G*) noexcept;  // one that has used up a slice; behind the others, if options.min_quantum is set
 // Those that were woken by somebody who has no P: before the others, if options.wakeup_preempt says so. Sees that an M
 // comes for them.
 void put_woken(gqueue&) noexcept;
 bool woken_go_first() noexcept;  // false: the options put them behind the others
 // After the queues have changed. Context: sched.lock held.
 inline void count_queue_locked() noexcept {
-  sched.n_woken.store(sched.woken.n, relaxed);                  // hints; the lock orders the queues
-  sched.n_queue.store(sched.queue.n + sched.woken.n, relaxed);  // as above
+  // Hints; the lock orders the queues.
+  sched.n_woken.store(sched.woken.n, relaxed);          // a hint
+  sched.n_preempted.store(sched.preempted.n, relaxed);  // a hint
+  sched.n_queue.store(sched.queue.n + sched.woken.n + sched.preempted.n, relaxed);
+}
+inline void forget_queues_locked() noexcept {
+  sched.queue = {}, sched.woken = {}, sched.preempted = {};
+  count_queue_locked();
 }
 // A signal, or a check at a function's entry, stops the G where it stands; it runs again.
 inline void begin_interruption(G* g) noexcept {
@@ -256,8 +271,9 @@ std::uint64_t lost_in_woken_slice(const P&, std::uint64_t now) noexcept;
 // They may run one slice in advance.
 inline bool may_take_woken(const P& p, std::uint64_t now) noexcept { return debt_at(p, now) <= sched.woken_slice; }
 bool may_take_woken_here(P&) noexcept;  // the same by the owner, who can put the account right
-// Somebody has made work visible: see that an M comes for it.
-void wake_p() noexcept;
+// Somebody has made work visible: see that an M comes for it; and, unless it has used up a slice, that a slice ends for
+// it with options.min_quantum.
+void wake_p(bool for_short_one = true) noexcept;
 void acquire_p(M*, P*) noexcept;
 P* release_p(M*) noexcept;
 P* take_idle_p_locked() noexcept;

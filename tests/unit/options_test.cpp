@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 
 struct Options : testing::Test {
-  static constexpr const char* variables[] = {"URGE_PROCS", "URGE_QUANTUM", "URGE_PREEMPT",
+  static constexpr const char* variables[] = {"URGE_PROCS", "URGE_QUANTUM", "URGE_MIN_QUANTUM", "URGE_PREEMPT",
                                               "URGE_MODEL", "URGE_STACK",   "URGE_SIGNAL"};
   void SetUp() override {
     for (const char* v : variables) unsetenv(v);
@@ -47,11 +47,13 @@ TEST_F(Options, FromEnvTakesEachVariable) {
   setenv("URGE_QUANTUM", "500us", 1);
   setenv("URGE_PREEMPT", "cooperative", 1);
   setenv("URGE_MODEL", "gm", 1);
+  setenv("URGE_MIN_QUANTUM", "100us", 1);
   setenv("URGE_STACK", "64K", 1);
   setenv("URGE_SIGNAL", "SIGUSR2", 1);
   const options o = options::from_env();
   EXPECT_EQ(o.procs, 3u);
   EXPECT_EQ(o.quantum, 500us);
+  EXPECT_EQ(o.min_quantum, 100us);
   EXPECT_EQ(o.preempt, preempt_mode::cooperative);
   EXPECT_EQ(o.model, sched_model::gm);
   EXPECT_EQ(o.stack_size, 65536u);
@@ -72,6 +74,7 @@ TEST_F(Options, FromEnvRefusesEachBadValueAndSaysWhy) {
       {"URGE_PROCS", "two", "0 to 1024"},
       {"URGE_PROCS", "2x", "0 to 1024"},
       {"URGE_PROCS", "99999999999", "0 to 1024"},
+      {"URGE_MIN_QUANTUM", "19us", "20us to the quantum"},
       {"URGE_QUANTUM", "10", "20us to 10s"},
       {"URGE_QUANTUM", "19us", "20us to 10s"},
       {"URGE_QUANTUM", "11s", "20us to 10s"},
@@ -123,6 +126,8 @@ TEST_F(Options, ValidateAcceptsTheEndsOfEachRange) {
       [](options& o) { o.procs = 1024; },
       [](options& o) { o.quantum = 20us; },
       [](options& o) { o.quantum = 10s; },
+      [](options& o) { o.min_quantum = 20us; },
+      [](options& o) { o.min_quantum = o.quantum; },
       [](options& o) { o.stack_size = 16384; },
       [](options& o) { o.stack_size = 1u << 30; },
       [](options& o) { o.max_threads = 2; },
@@ -148,6 +153,8 @@ TEST_F(Options, ValidateRefusesWhatLiesOutsideAndSaysWhy) {
   } bad[] = {
       {[](options& o) { o.procs = 1025; }, "options.procs", "1025", "0 to 1024"},
       {[](options& o) { o.quantum = 19'999ns; }, "options.quantum", "19999ns", "20us to 10s"},
+      {[](options& o) { o.min_quantum = 19'999ns; }, "options.min_quantum", "19999ns", "20us to the quantum"},
+      {[](options& o) { o.min_quantum = 10ms + 1ns; }, "options.min_quantum", "10000001ns", "20us to the quantum"},
       {[](options& o) { o.quantum = 0ns; }, "options.quantum", "0ns", "20us to 10s"},
       {[](options& o) { o.quantum = -1s; }, "options.quantum", "-1000000000ns", "20us to 10s"},
       {[](options& o) { o.quantum = 10s + 1ns; }, "options.quantum", "10000000001ns", "20us to 10s"},
