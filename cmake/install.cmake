@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# What `cmake --install` leaves: headers, both libraries, the command, a CMake package and a pkg-config file.
+# What `cmake --install` leaves: headers, both libraries, the command, a CMake package, a pkg-config file, and commands
+# for gdb.
 include(CMakePackageConfigHelpers)
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/urge DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
@@ -11,6 +12,7 @@ install(TARGETS urge_static urge_shared urge_prologue_object EXPORT urge-targets
 if(TARGET urge_command)
   install(TARGETS urge_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
+install(FILES ${PROJECT_SOURCE_DIR}/tools/gdb/urge-gdb.py DESTINATION ${CMAKE_INSTALL_DATADIR}/urge)
 
 set(urge_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/urge)
 install(EXPORT urge-targets NAMESPACE urge:: DESTINATION ${urge_package_dir})
