@@ -197,6 +197,11 @@ class Performance(unittest.TestCase):
             self.assertIn(part, text)
         self.assertNotIn("performance/io.svg", text)  # of nobody else
 
+    def test_runs_that_were_disturbed_are_left_out(self):
+        some = [{"noise": 0.06, "steal": 0.05}, {"noise": 0.06, "steal": 0.03}, {"bench": "yield"}]
+        self.assertEqual(performance.quiet(some, 0.1), some[1:])
+        self.assertEqual(performance.quiet(some, 1), some)
+
     def test_notes_are_kept(self):
         cases = performance.cases_of(runs("yield", urge=5, go=6))
         with tempfile.TemporaryDirectory() as folder:
