@@ -290,13 +290,16 @@ TEST_P(OwnState, LongjmpOutOfAHandlerIsHealedAtTheNextStop) {
     if (sigsetjmp(env, 0) == 0) raise(SIGUSR1);
     leave_place(who);
     spin(20'000);
-    // A yield with nobody to give way to is no stop, and a short sleep may be over before it begins.
+    // A yield with nobody to give way to is no stop, and a short sleep may be over before it begins. At the end of the
+    // storm the others may be gone: yields alone would go on for ever.
     sigset_t now;
+    bool sleeps = n % 2 == 0;
     do {
-      if (n % 2)
-        this_g::yield();
-      else
+      if (sleeps)
         this_g::sleep_for(50us);
+      else
+        this_g::yield();
+      sleeps = true;
       pthread_sigmask(SIG_SETMASK, nullptr, &now);
     } while (sigismember(&now, SIGURG) == 1);
     return true;
