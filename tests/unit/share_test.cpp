@@ -47,10 +47,9 @@ TEST_F(Share, WhatTheKernelGaveToOthersIsNoDebt) {
 }
 
 TEST_F(Share, NorDoesItPayOneOff) {
-  p.woken_debt.store(to_ticks(5'000'000));
-  p.debt_from.store(ticks());
   const std::uint64_t from = cpu();
-  begin(false, true);
+  begin(false, true);  // from here on it is reckoned in CPU time
+  p.woken_debt.store(to_ticks(5'000'000));
   lose_the_cpu();
   begin(true, true);
   EXPECT_GE(p.woken_debt.load() + to_ticks(cpu() - from + rounding), to_ticks(5'000'000));
