@@ -39,8 +39,8 @@ struct scheduler {
   gqueue queue;  // global run queue
   // The part of it that goes first: Gs that a timer, I/O or another thread has woken as no P was idle
   // (docs/protocols/wakeup.md).
-  gqueue preempted;  // with min_slice: those that have used up a slice
   gqueue woken;
+  gqueue preempted;  // the part that goes last, with min_slice: those that have used up a slice
   P* idle_ps = nullptr;
   M* idle_ms = nullptr;
   // Ps for which the maker shall start Ms. None of these is made for a certain P: an M that would go idle takes the P
@@ -241,9 +241,8 @@ void put_woken(gqueue&) noexcept;
 bool woken_go_first() noexcept;  // false: the options put them behind the others
 // After the queues have changed. Context: sched.lock held.
 inline void count_queue_locked() noexcept {
-  // Hints; the lock orders the queues.
-  sched.n_woken.store(sched.woken.n, relaxed);          // a hint
-  sched.n_preempted.store(sched.preempted.n, relaxed);  // a hint
+  sched.n_woken.store(sched.woken.n, relaxed);          // hints, all three; the lock orders the queues
+  sched.n_preempted.store(sched.preempted.n, relaxed);  // as above
   sched.n_queue.store(sched.queue.n + sched.woken.n + sched.preempted.n, relaxed);
 }
 inline void forget_queues_locked() noexcept {
